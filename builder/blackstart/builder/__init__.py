@@ -1,0 +1,1 @@
+"""The build worker: git commit -> files -> deploy -> publish."""

@@ -1,0 +1,84 @@
+"""One build: from a commit to a published deploy."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from blackstart.builder.files import digest_files
+from blackstart.builder.git import Source
+from blackstart.control.deploys import DeployService
+from blackstart.control.publish import Publisher, Verdict
+from blackstart.errors import RepositoryError
+from blackstart.model import Build, Deploy, DeployState, ManifestFile
+from blackstart.process import temporary_folder
+from blackstart.store import MetadataStore
+
+
+class Builder:
+    """Checks out a build's commit and takes its files through the deploy path."""
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        deploys: DeployService,
+        publisher: Publisher,
+        source: Source,
+    ) -> None:
+        self._store = store
+        self._deploys = deploys
+        self._publisher = publisher
+        self._source = source
+
+    async def run(self, build: Build, log: list[str]) -> Verdict:
+        """Build it; what is done goes to `log`, line by line.
+
+        Raises: RepositoryError; PublishCheckError when the deploy is whole but
+        stuck; other BlackstartErrors when the deploy did not get that far.
+        """
+        site = await self._store.sites.get(build.site_id)
+        if site.repo is None:
+            raise RepositoryError(f"site {site.name} has no repository any more")
+        await self._give_up_earlier_attempt(build)
+        commit = build.commit_ref or await self._source.head(site.repo)
+        folder = temporary_folder("build")
+        try:
+            checkout = await self._source.checkout(site.repo, commit, folder)
+            log.append(f"checked out {commit}: {len(checkout.paths)} files")
+            log.extend(f"skipped {line}" for line in checkout.skipped)
+            if not checkout.paths:
+                raise RepositoryError(f"commit {commit} has no files to publish")
+            files = await asyncio.to_thread(digest_files, folder, checkout.paths)
+            deploy = await self._deploys.announce(
+                site.id, files, branch=build.branch, commit_ref=commit, build_id=build.id
+            )
+            await self._store.builds.set_deploy(build.id, deploy.id, commit)
+            await self._upload(deploy, files, folder, log)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        finished = await self._deploys.finish(deploy.id)
+        log.append(f"deploy {deploy.id}: tree {finished.metadata.tree}")
+        verdict = await self._publisher.publish(deploy.id)
+        log.append(f"deploy {deploy.id}: {verdict}")
+        return verdict
+
+    async def _upload(
+        self, deploy: Deploy, files: list[ManifestFile], folder: Path, log: list[str]
+    ) -> None:
+        required = set(deploy.metadata.pending_uploads)
+        log.append(f"uploading {len(required)} of {len(files)} files")
+        for file in files:
+            if file.sha1 in required:
+                data = await asyncio.to_thread((folder / file.path).read_bytes)
+                await self._deploys.upload(deploy.id, file.sha1, data)
+                required.discard(file.sha1)
+
+    async def _give_up_earlier_attempt(self, build: Build) -> None:
+        """What a worker that died left half-made ends as an error; its files stay pending."""
+        if build.deploy_id is not None:
+            await self._store.deploys.move(
+                build.deploy_id,
+                from_states=[DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING],
+                to=DeployState.ERROR,
+            )

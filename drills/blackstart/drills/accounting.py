@@ -1,0 +1,104 @@
+"""How each damaged deploy came back, and how long each site was down."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from statistics import median
+
+from blackstart.drills.evidence import Evidence
+from blackstart.model import InvalidDeploy, Plan, parse_deploy
+
+
+class Fate(StrEnum):
+    """How a damaged deploy was dealt with, the most exact way first."""
+
+    RESTORED = "restored"
+    PUSHED_THROUGH = "pushed_through"
+    REBUILT = "rebuilt"
+    REVERTED = "reverted"
+    LOST = "lost"
+
+
+def fates(evidence: Evidence) -> dict[str, Fate]:
+    """Damaged deploy -> its fate, by what the database holds at the end."""
+    pushed = {entry.details["deploy"] for entry in evidence.journal.of("build.pushed")}
+    return {deploy: _fate(evidence, deploy, pushed) for deploy in sorted(evidence.hit)}
+
+
+def _fate(evidence: Evidence, deploy_id: str, pushed: set[str]) -> Fate:
+    before = evidence.oracle.before.deploys[deploy_id]
+    final = evidence.oracle.final.deploys.get(deploy_id)
+    if final is not None and final["metadata"] == before["metadata"]:
+        return Fate.RESTORED
+    shown = str(evidence.oracle.final.sites[before["site_id"]]["published_deploy_id"])
+    current = evidence.oracle.final.deploys.get(shown)
+    if current is None or isinstance(parse_deploy(current), InvalidDeploy):
+        return Fate.LOST
+    if int(current["number"]) < int(before["number"]):
+        return Fate.REVERTED
+    return Fate.PUSHED_THROUGH if shown in pushed else Fate.REBUILT
+
+
+def outcomes(evidence: Evidence) -> dict[str, int]:
+    """How many damaged deploys had each fate; the numbers add up to all of them."""
+    counted = Counter(fates(evidence).values())
+    return {fate.value: counted[fate] for fate in Fate}
+
+
+def availability(evidence: Evidence) -> dict[str, float]:
+    """Plan -> share of visits after the fault that were answered, 0 to 1."""
+    total: Counter[Plan] = Counter()
+    good: Counter[Plan] = Counter()
+    for visit in evidence.visits():
+        if visit.actor != "visitors":
+            continue
+        plan = evidence.plans[visit.details["site"]]
+        total[plan] += 1
+        good[plan] += visit.details["status"] < 400
+    return {plan.value: round(good[plan] / total[plan], 6) for plan in Plan if total[plan]}
+
+
+def downtime_s(evidence: Evidence) -> dict[str, float]:
+    """Site name -> seconds of downtime, for every site of the fleet.
+
+    A site is down from the first failed visit until the page that failed is
+    answered by the same node again (whoever met the error keeps reloading).
+    """
+    down = dict.fromkeys(evidence.plans, 0.0)
+    failing: dict[str, tuple[float, str, str]] = {}
+    for visit in evidence.visits():
+        site, where = visit.details["site"], (visit.details["path"], visit.details["node"])
+        ok = visit.details["status"] < 400
+        if site not in failing and not ok:
+            failing[site] = (visit.offset_s, *where)
+        elif site in failing and ok and failing[site][1:] == where:
+            down[site] += visit.offset_s - failing.pop(site)[0]
+    end_s = max((visit.offset_s for visit in evidence.visits()), default=0.0)
+    for site, (since_s, _, _) in failing.items():
+        down[site] += end_s - since_s
+    return down
+
+
+def downtime_by_plan(evidence: Evidence) -> dict[str, dict[str, float]]:
+    """Plan -> median and maximum minutes, over the sites that showed a damaged deploy."""
+    affected = affected_sites(evidence)
+    down = downtime_s(evidence)
+    result = {}
+    for plan in Plan:
+        minutes = [down[site] / 60 for site in sorted(affected) if evidence.plans[site] is plan]
+        if minutes:
+            result[plan.value] = {
+                "median": round(median(minutes), 1),
+                "max": round(max(minutes), 1),
+            }
+    return result
+
+
+def affected_sites(evidence: Evidence) -> set[str]:
+    """Names of the sites that showed a damaged deploy at the fault."""
+    return {
+        raw["name"]
+        for raw in evidence.oracle.before.sites.values()
+        if raw["published_deploy_id"] in evidence.hit
+    }

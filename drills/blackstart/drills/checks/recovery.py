@@ -1,0 +1,140 @@
+"""Outcomes 9 to 12: what the backup can and can't give, downtime, missing files, the account."""
+
+from __future__ import annotations
+
+from blackstart.drills.accounting import Fate, downtime_s, fates
+from blackstart.drills.checks.check import Finding, Rule, some
+from blackstart.drills.evidence import Evidence
+from blackstart.drills.incidents.feb2 import ALL_RESTORED_S, END_S, FIX_S
+from blackstart.model import Plan
+
+ENTERPRISE_MAX_MIN = 10.0
+
+
+def _newer_than_backup(evidence: Evidence) -> set[str]:
+    """Damaged deploys the newest backup before the fault does not hold, by the journal."""
+    since = evidence.newest_backup_s
+    if since is None:
+        return set(evidence.hit)
+    made = evidence.journal.of("deploy.announced")
+    return {entry.subject for entry in made if entry.offset_s >= since} & evidence.hit
+
+
+def _backup(evidence: Evidence) -> Finding:
+    newer = _newer_than_backup(evidence)
+    came_back = fates(evidence)
+    restored = sorted(deploy for deploy in newer if came_back[deploy] is Fate.RESTORED)
+    lost = sorted(deploy for deploy in newer if came_back[deploy] is Fate.LOST)
+    observed = f"{len(newer) - len(restored) - len(lost)} of {len(newer)} by rebuild or revert"
+    if restored:
+        observed += f", from the backup: {some(restored)}"
+    if lost:
+        observed += f", not back: {some(lost)}"
+    return Finding(observed, not restored and not lost)
+
+
+def _enterprise(evidence: Evidence) -> Finding:
+    down = downtime_s(evidence)
+    minutes = {
+        site: down[site] / 60 for site in sorted(down) if evidence.plans[site] is Plan.ENTERPRISE
+    }
+    too_long = [site for site, value in minutes.items() if value > ENTERPRISE_MAX_MIN]
+    none = sum(value == 0 for value in minutes.values())
+    observed = (
+        f"{none} of {len(minutes)} without downtime, the longest {max(minutes.values()):.1f} min"
+    )
+    if too_long:
+        observed += f": {some(too_long)}"
+    return Finding(observed, not too_long and none * 2 > len(minutes))
+
+
+def _missing_files(evidence: Evidence) -> Finding:
+    listed_entries = evidence.journal.of("responders.listed_missing_files")
+    if not listed_entries:
+        return Finding("nobody listed them", None)
+    listed = {
+        deploy: frozenset(paths) for _, deploy, paths in listed_entries[-1].details["missing"]
+    }
+    made_s = {entry.subject: entry.offset_s for entry in evidence.journal.of("deploy.announced")}
+    outside = [deploy for deploy in evidence.missing if not 0 <= made_s[deploy] < FIX_S]
+    observed = f"{len(listed)} deploys listed, {len(evidence.missing)} have missing files"
+    if outside:
+        observed += f", made outside T0 to the fix: {some(outside)}"
+    exact = listed == evidence.missing and not outside
+    if "verified-uploads" in evidence.safeguards:
+        return Finding(observed, exact and not listed)
+    return Finding(observed, exact and bool(listed))
+
+
+def _account(evidence: Evidence) -> Finding:
+    came_back = fates(evidence)
+    lost = sorted(deploy for deploy, fate in came_back.items() if fate is Fate.LOST)
+    in_backup = evidence.hit - _newer_than_backup(evidence)
+    late = sorted(
+        deploy
+        for deploy in in_backup
+        if evidence.repaired_at.get(deploy, float("inf")) > ALL_RESTORED_S
+    )
+    changed = _healthy_changed(evidence)
+    observed = f"{len(came_back) - len(lost)} of {len(came_back)} accounted for"
+    for label, deploys in (
+        ("lost", lost),
+        ("not restored by T+358 min", late),
+        ("healthy but changed", changed),
+    ):
+        if deploys:
+            observed += f"; {label}: {some(deploys)}"
+    return Finding(observed, not lost and not late and not changed)
+
+
+def _healthy_changed(evidence: Evidence) -> list[str]:
+    """Documents from before the fault that were not damaged, and are not as they were.
+
+    Work in progress at the fault may go on: its documents may change state.
+    """
+    before, final = evidence.oracle.before, evidence.oracle.final
+    under_way = {"uploading", "processing", "new"}
+    changed = []
+    for collection, key in sorted(before.changed(final)):
+        known = before.collections[collection].get(key)
+        if known is None or collection in ("sites", "builds") or key in evidence.hit:
+            continue
+        if collection == "deploys" and known["state"] in under_way:
+            continue
+        changed.append(f"{collection}/{key}")
+    return changed
+
+
+RULES = (
+    Rule(
+        "outcome-09",
+        "Deploys newer than the backup never come from it",
+        lambda _: "each comes back by rebuild or revert",
+        _backup,
+    ),
+    Rule(
+        "outcome-10",
+        "Enterprise sites are hardly down",
+        lambda _: f"none for more than {ENTERPRISE_MAX_MIN:.0f} min, most not at all",
+        _enterprise,
+    ),
+    Rule(
+        "outcome-11",
+        "Files that never arrived are found afterwards",
+        lambda evidence: (
+            "no deploy has missing files: the object store is asked"
+            if "verified-uploads" in evidence.safeguards
+            else "some deploys made before the fix have missing files, and the list is exact"
+        ),
+        _missing_files,
+    ),
+    Rule(
+        "outcome-12",
+        "Every damaged deploy is accounted for",
+        lambda _: (
+            f"by T+{END_S / 60:.0f} min each is restored, superseded or reverted past; "
+            "nothing healthy was changed"
+        ),
+        _account,
+    ),
+)

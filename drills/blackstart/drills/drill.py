@@ -1,0 +1,142 @@
+"""A drill: one run of an incident, from an empty platform to a judged result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blackstart.drills.checks import RULES, Check
+from blackstart.drills.checks.safety import FAULT
+from blackstart.drills.evidence import Evidence
+from blackstart.drills.faults.overwrite_metadata import victim_count
+from blackstart.drills.incidents.incident import Incident, Step
+from blackstart.drills.last_reader import read_everything
+from blackstart.drills.oracle import observe
+from blackstart.drills.responders import Responders
+from blackstart.drills.world.build import build_world
+from blackstart.drills.world.clock import VirtualClock
+from blackstart.drills.world.day import start_day
+from blackstart.drills.world.repositories import UserRepository
+from blackstart.drills.world.world import World
+from blackstart.errors import UsageError
+from blackstart.safeguards import Safeguards
+from blackstart.seed import Seed
+from blackstart.store import MetadataStore, ObjectStore
+
+READING_S = 24 * 3_600.0
+JUST_BEFORE_S = 0.001
+
+
+@dataclass(frozen=True)
+class Order:
+    """What somebody asked to be drilled."""
+
+    incident: Incident
+    sites: int
+    seed: int
+    safeguards: Safeguards = field(default_factory=Safeguards)
+    repositories: Sequence[UserRepository] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a drill ends with: all that was seen, and how it is judged."""
+
+    evidence: Evidence
+    checks: list[Check]
+    simulated_s: float
+
+
+class Drill:
+    """Runs an order once; `phase` and `world` can be watched meanwhile."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.phase = "starting"
+        self.world: World | None = None
+        self._seed = Seed(order.seed).fork(order.incident.name)
+        self._t0 = order.incident.fault_time.timestamp()
+        self._clock = VirtualClock(self._t0 + order.incident.morning_s, self._seed)
+
+    async def run(self, store: MetadataStore, objects: ObjectStore, folder: Path) -> Verdict:
+        """Live through the whole day on empty stores.
+
+        `folder` takes repositories and git caches; it is the caller's to remove.
+        Raises: UsageError when the order cannot be filled; other BlackstartErrors
+        when a store or git fails.
+        """
+        world = await self._build(store, objects, folder)
+        try:
+            took_effect = await self._live(world)
+        finally:
+            await self._clock.close()
+            await world.services.close()
+        self.phase = "checking"
+        evidence = Evidence(world.journal, world.oracle, world.safeguards)
+        simulated_s = self.order.incident.end_s - self.order.incident.morning_s
+        return Verdict(evidence, _judge(evidence, took_effect=took_effect), simulated_s)
+
+    async def _build(self, store: MetadataStore, objects: ObjectStore, folder: Path) -> World:
+        self.phase = "building the fleet"
+        order = self.order
+        world = await build_world(
+            store,
+            objects,
+            folder,
+            clock=self._clock,
+            seed=self._seed,
+            t0=self._t0,
+            site_count=order.sites,
+            repositories=order.repositories,
+            safeguards=order.safeguards,
+            rates=order.incident.rates(order.sites),
+        )
+        room = victim_count(len(world.oracle.morning.deploys), order.incident.fault.share)
+        if 0 < room < len(order.repositories):
+            raise UsageError(
+                f"the fault hits {room} deploys, too few for {len(order.repositories)} "
+                "repositories of your own",
+                hint="choose more --sites",
+            )
+        self.world = world
+        return world
+
+    async def _live(self, world: World) -> bool:
+        """The day; False when the fault did not take effect, and the day ended there."""
+        incident = self.order.incident
+        end = self._t0 + incident.end_s
+        self.phase = "warming the caches"
+        start_day(world, snapshot_s=incident.snapshot_s, end_s=incident.end_s)
+        await self._clock.run_until(self._t0 - JUST_BEFORE_S)
+        self.phase = "the fault"
+        world.oracle.before = await observe(world.services.store)
+        await incident.fault.inject(world)
+        world.oracle.after = await observe(world.services.store)
+        if not world.oracle.hit:
+            return False
+        self.phase = "outage and response"
+        team = Responders(world)
+        for step in incident.runbook(world.safeguards):
+            _schedule(world, team, step)
+        await self._clock.run_until(end)
+        self.phase = "reading every page"
+        self._clock.spawn("oracle", read_everything(world))
+        await self._clock.run_until(end + READING_S)
+        world.oracle.final = await observe(world.services.store)
+        return True
+
+
+def _schedule(world: World, team: Responders, step: Step) -> None:
+    async def act() -> None:
+        world.journal("runbook", step.what)
+        await step.act(team)
+
+    world.at(step.offset_s, step.who, act)
+
+
+def _judge(evidence: Evidence, *, took_effect: bool) -> list[Check]:
+    if took_effect:
+        return [rule.run(evidence) for rule in RULES]
+    why = "not run: the fault did not take effect"
+    return [rule.run(evidence) if rule is FAULT else rule.not_run(evidence, why) for rule in RULES]

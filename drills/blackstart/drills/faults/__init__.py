@@ -1,0 +1,1 @@
+"""Faults: one small object each, which breaks one thing and says whether it took effect."""

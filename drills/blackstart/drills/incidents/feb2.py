@@ -1,0 +1,165 @@
+"""February 2, 2017: what happened, and what people did and when.
+
+Source: the learning review of that day. Offsets count from 09:17 PST. Where
+the review gives an order but no time (API before web UI, first look at the
+damage), the time is ours and the step says so.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from blackstart.drills.faults.overwrite_metadata import OverwriteMetadata
+from blackstart.drills.incidents.incident import Incident, Milestone, Step
+from blackstart.drills.world.traffic import Rates
+from blackstart.model import Plan
+from blackstart.safeguards import Safeguards
+
+MINUTE = 60.0
+HOUR = 3_600.0
+
+SCRIPT_PUSH_S = 63 * MINUTE
+FIX_S = 128 * MINUTE
+SNAPSHOT_READABLE_S = 193 * MINUTE
+RESTORE_SCRIPT_S = 268 * MINUTE
+ALL_RESTORED_S = 358 * MINUTE
+END_S = 389 * MINUTE
+
+# With `snapshot-mount` nobody waits for the restore; the script takes as long to write.
+MOUNTED_S = 5 * MINUTE
+MOUNTED_SCRIPT_S = MOUNTED_S + (RESTORE_SCRIPT_S - SNAPSHOT_READABLE_S)
+
+# The review gives the order of these, not the time.
+API_FIXED_S = 95 * MINUTE
+PAGES_FIXED_S = 115 * MINUTE
+
+
+def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
+    """What people do, and when; safeguards change what they can do and how early."""
+    mounted = "snapshot-mount" in safeguards
+    readable_s = MOUNTED_S if mounted else SNAPSHOT_READABLE_S
+    script_s = MOUNTED_SCRIPT_S if mounted else RESTORE_SCRIPT_S
+    everyone_else = (Plan.PRO, Plan.FREE)
+    paying_most = (Plan.ENTERPRISE, Plan.GLOBAL)
+    return (
+        Step(
+            2 * MINUTE,
+            "lead",
+            "work out which deploys and sites are affected",
+            lambda team: team.work_out_what_is_affected(),
+        ),
+        Step(
+            3 * MINUTE,
+            "builds",
+            "start rebuilds, customers with SLAs first",
+            lambda team: team.rebuild(*paying_most),
+        ),
+        Step(
+            10 * MINUTE,
+            "builds",
+            "go on with rebuilds of what is reported down",
+            lambda team: team.rebuild_reported(readable_s),
+        ),
+        Step(
+            4 * MINUTE,
+            "lead",
+            "push single stuck deploys through by hand, customers with SLAs first",
+            lambda team: team.push_by_hand(SCRIPT_PUSH_S, *paying_most),
+        ),
+        Step(
+            45 * MINUTE,
+            "builds",
+            "push single stuck deploys of other customers through by hand",
+            lambda team: team.push_by_hand(50 * MINUTE, *everyone_else),
+        ),
+        Step(
+            SCRIPT_PUSH_S,
+            "push-script",
+            "push every stuck deploy through by an emergency script",
+            lambda team: team.push_by_script(),
+        ),
+        Step(
+            API_FIXED_S,
+            "api",
+            "put a fix of the API's serialization live",
+            lambda team: team.release("api", "tolerant-api"),
+        ),
+        Step(
+            PAGES_FIXED_S,
+            "api",
+            "put the same fix of the web UI live",
+            lambda team: team.release("pages", "tolerant-api"),
+        ),
+        Step(
+            FIX_S,
+            "builds",
+            "put a fix of the background processors live",
+            lambda team: team.release("background", "tolerant-publish", "verified-uploads"),
+        ),
+        Step(
+            readable_s,
+            "backup",
+            "open the newest snapshot",
+            lambda team: team.open_snapshot(),
+        ),
+        Step(
+            readable_s + 1.0,
+            "backup",
+            "repair deploys by hand, sites reported down first",
+            lambda team: team.repair_by_hand(script_s),
+        ),
+        Step(
+            script_s,
+            "restore-script",
+            "restore every damaged deploy that the snapshot holds",
+            lambda team: team.restore_by_script(),
+        ),
+        Step(
+            ALL_RESTORED_S,
+            "revert-script",
+            "revert the sites that are neither in the backup nor rebuilt",
+            lambda team: team.revert_the_rest(),
+        ),
+        Step(
+            END_S,
+            "lead",
+            "list the sites with files that never arrived",
+            lambda team: team.list_missing_files(),
+        ),
+    )
+
+
+def rates(sites: int) -> Rates:
+    """Visits per second: each site's share is the same in a fleet of any size."""
+    close_up = max(5.0, sites / 40)
+    return Rates(
+        (
+            (-90 * MINUTE, sites * 8 / (89.5 * MINUTE)),
+            (-0.5 * MINUTE, close_up),
+            (5 * MINUTE, sites * 20 / (384 * MINUTE)),
+        )
+    )
+
+
+MILESTONES = (
+    Milestone(0.0, "alerts for failed origin requests"),
+    Milestone(SCRIPT_PUSH_S, "emergency scripts push stuck deploys through"),
+    Milestone(FIX_S, "background processors fixed, builds go through"),
+    Milestone(SNAPSHOT_READABLE_S, "deploy metadata readable from the snapshot"),
+    Milestone(RESTORE_SCRIPT_S, "a script restores any site"),
+    Milestone(ALL_RESTORED_S, "all affected deploys in the backup restored"),
+    Milestone(END_S, "every affected deploy dealt with"),
+)
+
+FEB2 = Incident(
+    name="feb2",
+    title="February 2, 2017: a migration overwrites the metadata of 5.2 % of all deploys",
+    fault_time=datetime(2017, 2, 2, 17, 17, tzinfo=UTC),
+    morning_s=-5.5 * HOUR,
+    end_s=END_S + MINUTE,
+    snapshot_s=-(5 * HOUR + 17 * MINUTE),
+    fault=OverwriteMetadata(),
+    rates=rates,
+    runbook=runbook,
+    milestones=MILESTONES,
+)

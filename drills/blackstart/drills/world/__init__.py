@@ -1,0 +1,1 @@
+"""The virtual world: clock, fleet, platform, visitors and owners of one drill."""

@@ -1,0 +1,174 @@
+"""The platform of a drill: the classes that serve HTTP, joined by calls instead of sockets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from fastapi import FastAPI
+
+from blackstart.builder.build import Builder
+from blackstart.builder.git import Git
+from blackstart.builder.worker import Worker
+from blackstart.cdn.app import CdnApp
+from blackstart.cdn.hop import AsgiHop
+from blackstart.cdn.node import Node
+from blackstart.cdn.store import Cache
+from blackstart.clock import Event
+from blackstart.control.api import Desk
+from blackstart.control.app import control_app
+from blackstart.control.builds import BuildService
+from blackstart.control.deploys import DeployService
+from blackstart.control.publish import Publisher
+from blackstart.control.purge import NodePurge
+from blackstart.drills.journal import Journal
+from blackstart.drills.world.clock import VirtualClock
+from blackstart.drills.world.distance import DistantObjects, DistantSource, DistantTransport
+from blackstart.model import Plan
+from blackstart.origin import Origin
+from blackstart.safeguards import Safeguards
+from blackstart.seed import Seed
+from blackstart.store import MetadataStore, ObjectStore
+
+NODE_NAMES = ("ams", "iad", "sin")
+PURGE_TOKEN = "drill"
+SITES_PER_WORKER = 100
+MIN_WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The safeguards of each service, apart, because people mend one service at a time."""
+
+    origin: Safeguards
+    background: Safeguards
+    api: Safeguards
+    pages: Safeguards
+
+    @classmethod
+    def all_from(cls, safeguards: Safeguards) -> Switches:
+        return cls(*(safeguards.copy() for _ in range(4)))
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that runs; built by `assemble`."""
+
+    store: MetadataStore
+    objects: ObjectStore
+    switches: Switches
+    origin: Origin
+    nodes: list[Node]
+    deploys: DeployService
+    publisher: Publisher
+    builds: BuildService
+    workers: list[Worker]
+    control: FastAPI
+    purge: NodePurge
+
+    async def close(self) -> None:
+        """Free what the services hold."""
+        await self.purge.close()
+        for node in self.nodes:
+            await node.close()
+
+
+def assemble(
+    store: MetadataStore,
+    objects: ObjectStore,
+    *,
+    clock: VirtualClock,
+    seed: Seed,
+    journal: Journal,
+    safeguards: Safeguards,
+    quotas: dict[Plan, int],
+    workers: int,
+    git_cache: Path,
+) -> Services:
+    """Build the platform over its stores. `quotas` are cache bytes by plan, for each node."""
+    switches = Switches.all_from(safeguards)
+    origin = Origin(store, objects, safeguards=switches.origin)
+    nodes = [
+        _node(name, origin, clock, seed, quotas, stale_if_error="stale-if-error" in safeguards)
+        for name in NODE_NAMES
+    ]
+    purge = NodePurge([_client(node, clock, seed) for node in nodes], PURGE_TOKEN)
+    publisher = Publisher(store, purge, clock=clock, safeguards=switches.background, events=journal)
+    deploys = DeployService(
+        store,
+        DistantObjects(objects, clock, seed.fork("uploads").random),
+        clock=clock,
+        seed=seed.fork("deploys"),
+        safeguards=switches.background,
+        events=journal,
+    )
+    doorbell = clock.event()
+    builds = BuildService(
+        store,
+        publisher,
+        clock=clock,
+        seed=seed.fork("builds"),
+        safeguards=switches.background,
+        events=journal,
+        doorbell=doorbell,
+    )
+    control = control_app(
+        Desk(store, builds, clock, seed.fork("api")),
+        api_safeguards=switches.api,
+        pages_safeguards=switches.pages,
+    )
+    source = DistantSource(Git(git_cache), clock, seed.fork("git").random)
+    builder = Builder(store, deploys, publisher, source)
+    crew = [
+        _worker(number, store, builder, clock, journal, doorbell)
+        for number in range(1, workers + 1)
+    ]
+    return Services(
+        store, objects, switches, origin, nodes, deploys, publisher, builds, crew, control, purge
+    )
+
+
+def workers_for(sites: int) -> int:
+    """How many build workers a fleet of that size has."""
+    return max(MIN_WORKERS, sites // SITES_PER_WORKER)
+
+
+def _node(
+    name: str,
+    origin: Origin,
+    clock: VirtualClock,
+    seed: Seed,
+    quotas: dict[Plan, int],
+    *,
+    stale_if_error: bool,
+) -> Node:
+    random = seed.fork(f"hop-{name}").random
+    hop = AsgiHop(origin, clock, lambda: random.uniform(0.02, 0.08))
+    cache = Cache({plan.value: size for plan, size in quotas.items()})
+    return Node(clock, hop, cache, name=name, stale_if_error=stale_if_error)
+
+
+def _client(node: Node, clock: VirtualClock, seed: Seed) -> httpx2.AsyncClient:
+    app = httpx2.ASGITransport(app=CdnApp(node, PURGE_TOKEN))
+    transport = DistantTransport(app, clock, seed.fork(f"purge-{node.name}").random)
+    return httpx2.AsyncClient(transport=transport, base_url=f"http://{node.name}")
+
+
+def _worker(
+    number: int,
+    store: MetadataStore,
+    builder: Builder,
+    clock: VirtualClock,
+    journal: Journal,
+    doorbell: Event,
+) -> Worker:
+    return Worker(
+        f"worker-{number}",
+        store,
+        builder,
+        clock=clock,
+        events=journal,
+        doorbell=doorbell,
+        poll_s=None,
+    )

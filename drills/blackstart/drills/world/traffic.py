@@ -1,0 +1,137 @@
+"""Visitors: what people ask the nodes for, and what they get.
+
+Traffic is a sample of a busy platform's: dense around the fault, where every
+second counts, and sparse over the long hours after it. Shares and times are
+read from it, never totals.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from dataclasses import dataclass, field
+from itertools import accumulate
+from random import Random
+from urllib.parse import quote
+
+from blackstart.cdn.message import Headers, Request, Response
+from blackstart.cdn.node import Node
+from blackstart.drills.journal import Journal
+from blackstart.drills.world.clock import VirtualClock
+from blackstart.drills.world.content import git_blob_id
+from blackstart.drills.world.fleet import Fleet, FleetSite
+
+DOMAIN = "localhost"
+CRAWLER_SHARE = 0.15
+RELOAD_S = 60.0
+SLOW_RELOAD_S = 300.0
+PATIENCE_S = 900.0
+NO_HEADERS = Headers()
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Visits per second of virtual time, as a step function of the offset from the fault."""
+
+    steps: tuple[tuple[float, float], ...]
+
+    def at(self, offset_s: float) -> float:
+        rate = 0.0
+        for start_s, value in self.steps:
+            if offset_s >= start_s:
+                rate = value
+        return rate
+
+
+@dataclass
+class Audience:
+    """Who visits which page: Zipf over sites and pages, and a crawler that reads at random."""
+
+    fleet: Fleet
+    _cumulated: list[float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cumulated = list(accumulate(site.weight for site in self.fleet.sites))
+
+    def choose(self, random: Random) -> tuple[FleetSite, str]:
+        """A site, and the URL path of one of its pages."""
+        sites = self.fleet.sites
+        if random.random() < CRAWLER_SHARE:
+            site = sites[random.randrange(len(sites))]
+            return site, site.paths[random.randrange(len(site.paths))][0]
+        site = sites[bisect(self._cumulated, random.random() * self._cumulated[-1])]
+        # The square of a uniform draw leans to the front: the home page first.
+        return site, site.paths[int(len(site.paths) * random.random() ** 2)][0]
+
+
+class Visitors:
+    """Sends visits through the nodes, journals each, and keeps reloading what failed."""
+
+    def __init__(
+        self,
+        audience: Audience,
+        nodes: list[Node],
+        clock: VirtualClock,
+        journal: Journal,
+        random: Random,
+        *,
+        t0: float,
+        rates: Rates,
+    ) -> None:
+        self._audience = audience
+        self._nodes = nodes
+        self._clock = clock
+        self._journal = journal
+        self._random = random
+        self._t0 = t0
+        self._rates = rates
+        self._reloading: set[str] = set()
+
+    async def run(self, end: float) -> None:
+        """Visit until the virtual time `end`."""
+        while self._clock.time() < end:
+            rate = self._rates.at(self._clock.time() - self._t0)
+            await self._clock.sleep(self._random.expovariate(rate))
+            site, path = self._audience.choose(self._random)
+            node = self._nodes[self._random.randrange(len(self._nodes))]
+            response = await self.visit(node, site.name, path)
+            after_fault = self._clock.time() >= self._t0
+            if response.status >= 400 and after_fault and site.name not in self._reloading:
+                self._reloading.add(site.name)
+                self._clock.spawn(f"reload-{site.name}", self._reload(node, site, path))
+
+    async def visit(self, node: Node, site: str, path: str) -> Response:
+        """One page view, journaled with the git blob id of what came."""
+        host = f"{site}.{DOMAIN}"
+        request = Request("GET", quote(path), host, NO_HEADERS)
+        asked_at = self._clock.time() - self._t0
+        response = await node.handle(request)
+        body = response.body
+        if not isinstance(body, bytes):
+            body = b"".join([chunk async for chunk in body])
+        self._journal(
+            "visit",
+            site + path,
+            site=site,
+            path=path,
+            node=node.name,
+            status=response.status,
+            cache="hit" if "; hit" in (response.headers.get("cache-status") or "") else "miss",
+            asked_at=round(asked_at, 3),
+            blob=git_blob_id(body) if response.status == 200 else None,
+        )
+        return response
+
+    async def _reload(self, node: Node, site: FleetSite, path: str) -> None:
+        """Who meets an error reloads: each minute at first, then now and then, until it works."""
+        began = self._clock.time()
+        while True:
+            patient = self._clock.time() - began < PATIENCE_S or site.plan.sla_rank == 0
+            await self._clock.sleep(RELOAD_S if patient else SLOW_RELOAD_S)
+            response = await self.visit(node, site.name, path)
+            if response.status < 400:
+                self._reloading.discard(site.name)
+                return
+
+    def reported_down(self) -> list[str]:
+        """Names of the sites whose visitors are failing right now: what support hears."""
+        return sorted(self._reloading)

@@ -1,0 +1,84 @@
+"""Time as an object, so that the same code runs on the wall's clock and on a drill's.
+
+Nothing in Blackstart asks the system for the time or for sleep; it asks the
+`Clock` it was given. A drill passes one whose time jumps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Event(Protocol):
+    """A flag that one task sets and others wait for."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until set; False when `timeout_s` seconds pass first."""
+        ...
+
+
+class Clock(ABC):
+    """Where time and sleep come from."""
+
+    @abstractmethod
+    def time(self) -> float:
+        """Seconds since the Unix epoch."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass on this clock."""
+
+    @abstractmethod
+    def event(self) -> Event:
+        """A fresh, unset event whose waits happen on this clock."""
+
+    def now(self) -> datetime:
+        """The time as an aware UTC datetime, cut to the milliseconds MongoDB keeps."""
+        return _EPOCH + timedelta(milliseconds=int(self.time() * 1000))
+
+
+class WallEvent:
+    """`Event` over asyncio's."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def clear(self) -> None:
+        self._event.clear()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        try:
+            return await asyncio.wait_for(self._event.wait(), timeout_s)
+        except TimeoutError:
+            return False
+
+
+class WallClock(Clock):
+    """The system's clock: what every server runs on."""
+
+    def time(self) -> float:
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def event(self) -> Event:
+        return WallEvent()

@@ -1,0 +1,42 @@
+"""The web pages: the list of sites, and one site with its deploys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+from starlette.responses import Response
+
+from blackstart.control.api import find_site
+from blackstart.control.views import Views
+from blackstart.store import MetadataStore
+
+PER_PAGE = 50
+
+
+def pages_router(store: MetadataStore, views: Views) -> APIRouter:
+    """All pages, to be mounted at the root."""
+    router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    templates = Jinja2Templates(Path(__file__).parent / "templates")
+
+    @router.get("/")
+    async def sites_page(request: Request, page: int = 1) -> Response:
+        page = max(1, page)
+        sites = await views.sites(await store.sites.page((page - 1) * PER_PAGE, PER_PAGE))
+        return templates.TemplateResponse(
+            request, "sites.html", {"sites": sites, "page": page, "per_page": PER_PAGE}
+        )
+
+    @router.get("/sites/{name}")
+    async def site_page(request: Request, name: str) -> Response:
+        site = await find_site(store, name)
+        found = await store.deploys.of_site(site.id, limit=PER_PAGE)
+        context = {
+            "site": await views.site(site),
+            "deploys": [views.deploy(deploy) for deploy in found],
+        }
+        return templates.TemplateResponse(request, "site.html", context)
+
+    return router

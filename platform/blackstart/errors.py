@@ -1,0 +1,131 @@
+"""Every error Blackstart raises on purpose, in one tree.
+
+    BlackstartError
+    ├── UsageError                 what the person asked for makes no sense
+    ├── NotFoundError              no such site, deploy, build, object
+    │   └── ObjectNotFoundError    the object store has no such key
+    ├── ConflictError              the world changed since the caller looked
+    ├── InvalidDeployError         a deploy's metadata does not validate
+    ├── PublishCheckError          the publish check could not compare
+    ├── DigestMismatchError        bytes do not have the digest they claim
+    ├── RepositoryError            git could not give us the commit
+    ├── HopError                   the next hop gave no answer
+    ├── StorageError               the object store or a disk failed
+    ├── DatabaseError              MongoDB failed or cannot be reached
+    └── ProcessError               a child process could not be started
+
+Each class carries the HTTP status that fits it, a hint for the person who
+reads it, and whether it is *definite*: a definite failure did not happen and
+may be retried freely, an indefinite one may have happened.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BlackstartError(Exception):
+    """Root of all errors raised on purpose; its text is one line a person can act on."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    definite: ClassVar[bool] = True
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(BlackstartError):
+    """What the person asked for makes no sense; nothing was done."""
+
+    status = 400
+    code = "bad_request"
+
+
+class NotFoundError(BlackstartError):
+    """There is no such thing."""
+
+    status = 404
+    code = "not_found"
+
+
+class ObjectNotFoundError(NotFoundError):
+    """The object store holds nothing under that key."""
+
+    code = "object_not_found"
+
+
+class ConflictError(BlackstartError):
+    """A compare-and-set lost: the document is not what the caller saw."""
+
+    status = 409
+    code = "conflict"
+
+
+class InvalidDeployError(BlackstartError):
+    """A deploy that had to be read has metadata that does not validate."""
+
+    code = "invalid_deploy"
+
+    def __init__(self, deploy_id: str, reason: str) -> None:
+        super().__init__(
+            f"deploy {deploy_id} has invalid metadata: {reason}",
+            hint="restore it from a snapshot, rebuild it, or revert the site",
+        )
+        self.deploy_id = deploy_id
+
+
+class PublishCheckError(BlackstartError):
+    """The publish check could not compare a deploy with the site's latest completed one."""
+
+    status = 409
+    code = "publish_check"
+
+
+class DigestMismatchError(BlackstartError):
+    """The bytes did not match the digest they were announced under; nothing was stored."""
+
+    status = 422
+    code = "digest_mismatch"
+
+
+class RepositoryError(BlackstartError):
+    """git could not deliver the repository, branch or commit."""
+
+    status = 422
+    code = "repository"
+
+
+class HopError(BlackstartError):
+    """The next hop did not answer; whether it saw the request is unknown."""
+
+    status = 502
+    code = "hop"
+    definite = False
+
+
+class StorageError(BlackstartError):
+    """The object store or a disk failed."""
+
+    status = 503
+    code = "storage"
+    definite = False
+
+
+class DatabaseError(BlackstartError):
+    """MongoDB failed or cannot be reached."""
+
+    status = 503
+    code = "database"
+    definite = False
+
+
+class ProcessError(BlackstartError):
+    """A child process could not be started or died early."""
+
+    code = "process"

@@ -1,0 +1,31 @@
+"""The platform's vocabulary as documents: site, deploy, metadata, manifest, build, tree."""
+
+from blackstart.model.build import Build, BuildState, Lease
+from blackstart.model.deploy import (
+    Deploy,
+    DeployState,
+    InvalidDeploy,
+    Metadata,
+    parse_deploy,
+)
+from blackstart.model.manifest import Manifest, ManifestFile
+from blackstart.model.site import Plan, Repo, Site
+from blackstart.model.tree import Tree, TreeEntry
+
+__all__ = [
+    "Build",
+    "BuildState",
+    "Deploy",
+    "DeployState",
+    "InvalidDeploy",
+    "Lease",
+    "Manifest",
+    "ManifestFile",
+    "Metadata",
+    "Plan",
+    "Repo",
+    "Site",
+    "Tree",
+    "TreeEntry",
+    "parse_deploy",
+]

@@ -1,0 +1,96 @@
+"""What a server is told at its start: every setting is one `BLACKSTART_*` environment variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from blackstart.errors import UsageError
+from blackstart.safeguards import Safeguards
+
+PREFIX = "BLACKSTART_"
+SEE = "docs/servers.md lists the settings"
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+class Settings(BaseSettings):
+    """The settings that the roles share. A role asks for those it cannot do without."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    mongodb_uri: str = ""
+    database: str = Field(default="blackstart", pattern=r"^[A-Za-z0-9_-]{1,60}$")
+    object_store: str = ""
+    node_urls: Annotated[list[str], NoDecode] = []
+    purge_token: SecretStr = SecretStr("")
+    listen: str = "127.0.0.1:8000"
+    safeguards: str = "all"
+    domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    git_cache: Path = Path(".blackstart/git")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "pretty"] = "auto"
+
+    @field_validator("node_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [url.strip() for url in value.split(",") if url.strip()]
+        return value
+
+    @field_validator("node_urls")
+    @classmethod
+    def _are_urls(cls, urls: list[str]) -> list[str]:
+        for url in urls:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"not an HTTP address: {url!r}")
+        return urls
+
+    def switches(self) -> Safeguards:
+        """The safeguards that are on. Raises: UsageError for an unknown one."""
+        return Safeguards.parse(self.safeguards)
+
+    def needed_mongodb_uri(self) -> str:
+        """Raises: UsageError when no database is named."""
+        if not self.mongodb_uri:
+            raise UsageError(
+                "this role needs a database",
+                hint="set BLACKSTART_MONGODB_URI or use `blackstart up`",
+            )
+        return self.mongodb_uri
+
+    def needed_object_store(self) -> str:
+        """Raises: UsageError when no object store is named, or one that no other process sees."""
+        hint = "set BLACKSTART_OBJECT_STORE to a folder or s3://bucket, or use `blackstart up`"
+        if not self.object_store:
+            raise UsageError("this role needs an object store", hint=hint)
+        if self.object_store.startswith("memory:"):
+            raise UsageError("an object store in memory is seen by one process only", hint=hint)
+        return self.object_store
+
+    def needed_purge_token(self) -> str:
+        """What a purge presents; may be blank when there are no nodes. Raises: UsageError."""
+        token = self.purge_token.get_secret_value()
+        if self.node_urls and not token:
+            raise UsageError(
+                "the nodes in BLACKSTART_NODE_URLS want a token", hint="set BLACKSTART_PURGE_TOKEN"
+            )
+        return token
+
+
+def load(kind: type[S]) -> S:
+    """Settings from the environment. Raises: UsageError that names the variable at fault."""
+    try:
+        return kind()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = PREFIX + str(first["loc"][0]).upper()
+        if first["type"] == "missing":
+            raise UsageError(f"{variable} is not set", hint=SEE) from error
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{variable}: {reason}", hint=SEE) from error
+    except SettingsError as error:
+        raise UsageError(f"a setting cannot be read: {error}", hint=SEE) from error

@@ -1,0 +1,173 @@
+"""Every question the platform asks of the `deploys` and `manifests` collections."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from blackstart.errors import ConflictError, NotFoundError
+from blackstart.model import (
+    Deploy,
+    DeployState,
+    InvalidDeploy,
+    Manifest,
+    Metadata,
+    parse_deploy,
+)
+
+
+class Deploys:
+    """Deploys as they are, valid or not, and the writes that move them along."""
+
+    def __init__(
+        self,
+        deploys: AsyncCollection[dict[str, Any]],
+        manifests: AsyncCollection[dict[str, Any]],
+    ) -> None:
+        self._deploys = deploys
+        self._manifests = manifests
+
+    async def create_indexes(self) -> None:
+        await self._deploys.create_index(
+            [("site_id", ASCENDING), ("number", DESCENDING)], unique=True
+        )
+
+    async def insert(self, deploy: Deploy, manifest: Manifest) -> None:
+        """The manifest goes first, so that no deploy is ever without one.
+
+        Raises: ConflictError when the site has a deploy of that number already.
+        """
+        await self._manifests.insert_one(manifest.to_mongo())
+        try:
+            await self._deploys.insert_one(deploy.to_mongo())
+        except DuplicateKeyError as error:
+            await self._manifests.delete_one({"_id": manifest.id})
+            raise ConflictError(
+                f"site {deploy.site_id} has a deploy number {deploy.number} already"
+            ) from error
+
+    async def insert_many(self, deploys: Sequence[Deploy], manifests: Sequence[Manifest]) -> None:
+        await self._manifests.insert_many([manifest.to_mongo() for manifest in manifests])
+        await self._deploys.insert_many([deploy.to_mongo() for deploy in deploys])
+
+    async def raw(self, deploy_id: str) -> dict[str, Any] | None:
+        """The document as stored, unread."""
+        return await self._deploys.find_one({"_id": deploy_id})
+
+    async def find(self, deploy_id: str) -> Deploy | InvalidDeploy | None:
+        raw = await self.raw(deploy_id)
+        return None if raw is None else parse_deploy(raw)
+
+    async def get(self, deploy_id: str) -> Deploy | InvalidDeploy:
+        """Raises: NotFoundError."""
+        found = await self.find(deploy_id)
+        if found is None:
+            raise NotFoundError(f"no deploy {deploy_id!r}")
+        return found
+
+    async def manifest(self, deploy_id: str) -> Manifest:
+        """Raises: NotFoundError."""
+        raw = await self._manifests.find_one({"_id": deploy_id})
+        if raw is None:
+            raise NotFoundError(f"no manifest for deploy {deploy_id!r}")
+        return Manifest.from_mongo(raw)
+
+    async def of_site(
+        self, site_id: str, *, skip: int = 0, limit: int = 0
+    ) -> list[Deploy | InvalidDeploy]:
+        """A site's deploys, newest first; `limit` 0 means all."""
+        cursor = self._newest_first({"site_id": site_id}).skip(skip).limit(limit)
+        return [parse_deploy(raw) async for raw in cursor]
+
+    async def many(self, deploy_ids: Iterable[str]) -> dict[str, Deploy | InvalidDeploy]:
+        """Those of the deploys that exist, by id."""
+        cursor = self._deploys.find({"_id": {"$in": sorted(deploy_ids)}})
+        return {str(raw["_id"]): parse_deploy(raw) async for raw in cursor}
+
+    async def latest_number(self, site_id: str) -> int:
+        """The highest deploy number of a site, 0 when it has none."""
+        async for raw in self._newest_first({"site_id": site_id}).limit(1):
+            return int(raw["number"])
+        return 0
+
+    async def completed_newest_first(
+        self, site_id: str, *, but: str
+    ) -> AsyncIterator[Deploy | InvalidDeploy]:
+        """Ready deploys of a site except `but`, newest first, read as asked for."""
+        query = {"site_id": site_id, "state": DeployState.READY, "_id": {"$ne": but}}
+        async for raw in self._newest_first(query).batch_size(4):
+            yield parse_deploy(raw)
+
+    async def listing_digests(
+        self, site_id: str, *, but: str
+    ) -> AsyncIterator[tuple[dict[str, Any], Manifest]]:
+        """Each other deploy of a site, unread, with the files it announced; newest first."""
+        raws = [raw async for raw in self._newest_first({"site_id": site_id, "_id": {"$ne": but}})]
+        ids = [raw["_id"] for raw in raws]
+        manifests = {
+            str(raw["_id"]): Manifest.from_mongo(raw)
+            async for raw in self._manifests.find({"_id": {"$in": ids}})
+        }
+        for raw in raws:
+            manifest = manifests.get(str(raw["_id"]))
+            if manifest is not None:
+                yield raw, manifest
+
+    async def scan(self) -> AsyncIterator[Deploy | InvalidDeploy]:
+        """Every deploy in `_id` order, in bounded memory."""
+        async for raw in self.scan_raw():
+            yield parse_deploy(raw)
+
+    async def scan_raw(self) -> AsyncIterator[dict[str, Any]]:
+        """Every deploy document in `_id` order, as stored."""
+        async for raw in self._deploys.find().sort("_id", ASCENDING):
+            yield raw
+
+    async def move(
+        self,
+        deploy_id: str,
+        *,
+        from_states: Sequence[DeployState],
+        to: DeployState,
+        metadata: Metadata | None = None,
+    ) -> bool:
+        """Compare-and-set the state, and the metadata with it; False when it was in none of
+        `from_states`."""
+        change: dict[str, Any] = {"state": to}
+        if metadata is not None:
+            change["metadata"] = metadata.model_dump()
+        result = await self._deploys.update_one(
+            {"_id": deploy_id, "state": {"$in": list(from_states)}}, {"$set": change}
+        )
+        return result.matched_count == 1
+
+    async def upload_arrived(self, deploy_id: str, sha1: str) -> None:
+        """One pending digest has its bytes now."""
+        await self._deploys.update_one(
+            {"_id": deploy_id}, {"$pull": {"metadata.pending_uploads": sha1}}
+        )
+
+    async def set_pointer(self, deploy_id: str, tree_id: str) -> None:
+        """Record which tree a deploy is. Raises: ConflictError unless it is processing."""
+        result = await self._deploys.update_one(
+            {"_id": deploy_id, "state": DeployState.PROCESSING},
+            {"$set": {"metadata.tree": tree_id}},
+        )
+        if result.matched_count != 1:
+            raise ConflictError(f"deploy {deploy_id} is not processing any more")
+
+    async def replace_metadata(
+        self, deploy_id: str, *, seen: dict[str, Any], metadata: dict[str, Any]
+    ) -> bool:
+        """Put metadata back, if it still is exactly what was `seen`."""
+        result = await self._deploys.update_one(
+            {"_id": deploy_id, "metadata": seen}, {"$set": {"metadata": metadata}}
+        )
+        return result.matched_count == 1
+
+    def _newest_first(self, query: dict[str, Any]) -> Any:
+        return self._deploys.find(query).sort([("site_id", ASCENDING), ("number", DESCENDING)])

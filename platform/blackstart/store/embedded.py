@@ -1,0 +1,95 @@
+"""The embedded MongoDB: SecantusDB as a child process, spoken to over the wire protocol.
+
+It is started, never imported. `BLACKSTART_MONGODB_URI` names another server
+to use instead; then nothing is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from blackstart.errors import ProcessError
+from blackstart.process import ChildProcess, free_port, temporary_folder
+
+START_TIMEOUT_S = 30.0
+ATTEMPTS = 3
+USE_ANOTHER = "set BLACKSTART_MONGODB_URI to use a MongoDB of your own"
+
+
+@asynccontextmanager
+async def embedded_mongodb(folder: Path | None = None, *, cache_mb: int = 64) -> AsyncIterator[str]:
+    """Run a MongoDB on a free loopback port; yields its URI, stops it at the end.
+
+    `folder` keeps the data, and acknowledged writes then survive a crash;
+    None means a temporary folder that is gone afterwards. Nothing is left
+    running when this process is killed.
+    Raises: ProcessError, in one line that names BLACKSTART_MONGODB_URI.
+    """
+    child, port = await _start(folder, cache_mb)
+    try:
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    finally:
+        await asyncio.shield(child.stop())
+
+
+async def _start(folder: Path | None, cache_mb: int) -> tuple[ChildProcess, int]:
+    program = _program()
+    for _ in range(ATTEMPTS):
+        port = free_port()
+        data = folder or temporary_folder("mongodb")
+        data.mkdir(parents=True, exist_ok=True)
+        command = [program, "--host", "127.0.0.1", "--port", str(port)]
+        command += ["--storage-path", str(data / "data"), "--cache-size", f"{cache_mb}M"]
+        command += ["--log-level", "WARNING"]
+        child = ChildProcess.start(
+            "the embedded MongoDB",
+            command if folder is None else [*command, "--sync-on-commit"],
+            log=data / "mongodb.log",
+            remove=[data] if folder is None else [],
+            # Data that is thrown away needs no orderly shutdown.
+            grace_s=0.0 if folder is None else 15.0,
+        )
+        try:
+            if await _listening(child, port):
+                return child, port
+        except BaseException:
+            await asyncio.shield(child.stop())
+            raise
+        reason = _last_line(data / "mongodb.log")
+        await child.stop()
+    raise ProcessError(f"the embedded MongoDB did not start: {reason}", hint=USE_ANOTHER)
+
+
+def _program() -> str:
+    beside_python = Path(sys.executable).parent / "secantusd-py"
+    found = str(beside_python) if beside_python.exists() else shutil.which("secantusd-py")
+    if found is None:
+        raise ProcessError("the embedded MongoDB (SecantusDB) is not installed", hint=USE_ANOTHER)
+    return found
+
+
+async def _listening(child: ChildProcess, port: int) -> bool:
+    """Wait until the port answers; False when the server died or took too long."""
+    for _ in range(int(START_TIMEOUT_S / 0.05)):
+        if child.exit_code is not None:
+            return False
+        with socket.socket() as sock:
+            sock.settimeout(0.5)
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return child.exit_code is None
+        await asyncio.sleep(0.05)
+    return False
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "no log"
+    return lines[-1][:200] if lines else "it said nothing"

@@ -1,0 +1,71 @@
+"""The metadata store: one door to MongoDB, behind which every query has a name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from blackstart.errors import DatabaseError
+from blackstart.store.builds import Builds
+from blackstart.store.deploys import Deploys
+from blackstart.store.sites import Sites
+
+CONNECT_TIMEOUT_MS = 5_000
+
+
+class MetadataStore:
+    """Sites, deploys and builds in one MongoDB database."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
+        self.database = database
+        self.sites = Sites(database["sites"])
+        self.deploys = Deploys(database["deploys"], database["manifests"])
+        self.builds = Builds(database["builds"])
+
+    async def create_indexes(self) -> None:
+        """Make the indexes the queries need; those that exist stay."""
+        await self.sites.create_indexes()
+        await self.deploys.create_indexes()
+        await self.builds.create_indexes()
+
+    async def ping(self) -> None:
+        """Raises: DatabaseError when MongoDB does not answer."""
+        try:
+            await self.database.command("ping")
+        except PyMongoError as error:
+            raise DatabaseError(
+                f"MongoDB does not answer: {str(error).splitlines()[0][:200]}",
+                hint="check BLACKSTART_MONGODB_URI and that the server runs",
+            ) from error
+
+
+@asynccontextmanager
+async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:
+    """A metadata store on the server at `uri`, closed at the end.
+
+    Raises: DatabaseError when the URI is malformed or nobody answers within 5 s.
+    """
+    try:
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+            uri,
+            tz_aware=True,
+            serverSelectionTimeoutMS=CONNECT_TIMEOUT_MS,
+            connectTimeoutMS=CONNECT_TIMEOUT_MS,
+            appname="blackstart",
+        )
+    except (PyMongoError, ValueError) as error:
+        raise DatabaseError(
+            f"not a MongoDB address: {error}",
+            hint="set BLACKSTART_MONGODB_URI to mongodb://host:port",
+        ) from error
+    try:
+        store = MetadataStore(client[database])
+        await store.ping()
+        yield store
+    finally:
+        await client.close()

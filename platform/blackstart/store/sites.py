@@ -1,0 +1,63 @@
+"""Every question the platform asks of the `sites` collection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError
+
+from blackstart.errors import ConflictError, NotFoundError
+from blackstart.model import Site
+
+
+class Sites:
+    """Sites by id and name, and the compare-and-set that publishes."""
+
+    def __init__(self, collection: AsyncCollection[dict[str, Any]]) -> None:
+        self._sites = collection
+
+    async def create_indexes(self) -> None:
+        await self._sites.create_index([("name", ASCENDING)], unique=True)
+
+    async def insert(self, site: Site) -> None:
+        """Raises: ConflictError when the name is taken."""
+        try:
+            await self._sites.insert_one(site.to_mongo())
+        except DuplicateKeyError as error:
+            raise ConflictError(
+                f"a site called {site.name!r} exists already", hint="choose another name"
+            ) from error
+
+    async def insert_many(self, sites: Sequence[Site]) -> None:
+        await self._sites.insert_many([site.to_mongo() for site in sites])
+
+    async def get(self, site_id: str) -> Site:
+        """Raises: NotFoundError."""
+        raw = await self._sites.find_one({"_id": site_id})
+        if raw is None:
+            raise NotFoundError(f"no site {site_id!r}")
+        return Site.from_mongo(raw)
+
+    async def by_name(self, name: str) -> Site | None:
+        raw = await self._sites.find_one({"name": name})
+        return None if raw is None else Site.from_mongo(raw)
+
+    async def page(self, skip: int, limit: int) -> list[Site]:
+        """Sites in name order."""
+        cursor = self._sites.find().sort("name", ASCENDING).skip(skip).limit(limit)
+        return [Site.from_mongo(raw) async for raw in cursor]
+
+    async def all(self) -> list[Site]:
+        """Every site in name order."""
+        return [Site.from_mongo(raw) async for raw in self._sites.find().sort("name", ASCENDING)]
+
+    async def publish(self, site_id: str, deploy_id: str, *, instead_of: str | None) -> bool:
+        """Make a deploy the site's current one, if the current one is still `instead_of`."""
+        result = await self._sites.update_one(
+            {"_id": site_id, "published_deploy_id": instead_of},
+            {"$set": {"published_deploy_id": deploy_id}},
+        )
+        return result.matched_count == 1

@@ -1,0 +1,1 @@
+"""Recovery: finding what is broken, snapshots, and the ways back."""
