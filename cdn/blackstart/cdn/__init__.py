@@ -1,0 +1,1 @@
+"""The caching CDN node: knows HTTP and its origin's URL, and nothing else of the platform."""

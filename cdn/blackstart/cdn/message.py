@@ -1,0 +1,195 @@
+"""HTTP messages as plain values, so that a node can be driven without sockets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class Headers:
+    """Header fields in order, names in lower case, lookup without regard to case; immutable."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        self.pairs = tuple([(name.lower(), value) for name, value in pairs])
+
+    @classmethod
+    def trusted(cls, pairs: tuple[tuple[str, str], ...]) -> Headers:
+        """Headers from pairs whose names are known to be in lower case already."""
+        headers = cls.__new__(cls)
+        headers.pairs = pairs
+        return headers
+
+    @classmethod
+    def from_raw(cls, raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Headers as ASGI and sockets carry them: pairs of Latin-1 bytes."""
+        pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+        return cls.trusted(tuple(pairs))
+
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """The pairs as Latin-1 bytes, as ASGI wants them."""
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.pairs]
+
+    def get(self, name: str) -> str | None:
+        """The first value of `name`, or None."""
+        name = name.lower()
+        for candidate, value in self.pairs:
+            if candidate == name:
+                return value
+        return None
+
+    def joined(self, name: str) -> str | None:
+        """All values of `name` as one comma-separated list (RFC 9110 section 5.3), or None."""
+        name = name.lower()
+        values = [value for candidate, value in self.pairs if candidate == name]
+        return ", ".join(values) if values else None
+
+    def has_any(self, names: Collection[str]) -> bool:
+        """Whether a field with one of these lower-case names is there."""
+        return any(name in names for name, _ in self.pairs)
+
+    def without(self, names: Collection[str]) -> Headers:
+        """A copy that lacks the fields with these lower-case names."""
+        return Headers.trusted(tuple([pair for pair in self.pairs if pair[0] not in names]))
+
+    def plus(self, *pairs: tuple[str, str]) -> Headers:
+        """A copy with more fields at the end; their names must be in lower case."""
+        return Headers.trusted(self.pairs + pairs)
+
+    def end_to_end(self) -> Headers:
+        """A copy without the fields that concern one connection only (RFC 9110 section 7.6.1)."""
+        if not self.has_any(HOP_BY_HOP):
+            return self
+        listed = self.joined("connection") or ""
+        named = {name.strip().lower() for name in listed.split(",")}
+        return self.without(HOP_BY_HOP | named)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Headers) and self.pairs == other.pairs
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self.pairs)!r})"
+
+
+Body = bytes | AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a visitor asks; `target` is the raw path with its query, `host` the Host header."""
+
+    method: str
+    target: str
+    host: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; a body that is an iterator must be read to its end or given to `close_body`."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: Body = b""
+
+
+def plain(status: int, line: str) -> Response:
+    """A one-line text answer that nobody may store."""
+    body = f"{line}\n".encode()
+    return Response(
+        status,
+        Headers.trusted(
+            (
+                ("content-type", "text/plain; charset=utf-8"),
+                ("cache-control", "no-store"),
+                ("content-length", str(len(body))),
+            )
+        ),
+        body,
+    )
+
+
+async def close_body(body: Body) -> None:
+    """Give up a body without reading it, so that its connection is freed."""
+    close = getattr(body, "aclose", None)
+    if close is not None:
+        await close()
+
+
+class Relay:
+    """A body passed on while it arrives, after chunks that were read ahead.
+
+    A class and not a generator: giving up one that was never started must
+    still free the connection behind it.
+    """
+
+    def __init__(
+        self,
+        rest: AsyncIterator[bytes],
+        *,
+        ahead: Iterable[bytes] = (),
+        on_chunk: Callable[[int], None] | None = None,
+    ) -> None:
+        self._rest = rest
+        self._ahead = deque(ahead)
+        self._on_chunk = on_chunk
+
+    def __aiter__(self) -> Relay:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = self._ahead.popleft() if self._ahead else await anext(self._rest)
+        if self._on_chunk is not None:
+            self._on_chunk(len(chunk))
+        return chunk
+
+    async def aclose(self) -> None:
+        self._ahead.clear()
+        await close_body(self._rest)
+
+
+async def gather_body(body: Body, limit_bytes: int) -> Body:
+    """The whole body when it is not longer than the limit; else a stream that loses nothing."""
+    if isinstance(body, bytes):
+        return body
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in body:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit_bytes:
+                return Relay(body, ahead=chunks)
+    except BaseException:
+        await close_body(body)
+        raise
+    return b"".join(chunks)

@@ -1,0 +1,84 @@
+"""What a node is told at its start, by environment variables, and the node built from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, HttpUrl, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from blackstart.cdn.app import CdnApp
+from blackstart.cdn.disk import DiskTier
+from blackstart.cdn.hop import SocketHop
+from blackstart.cdn.node import DAY_S, Node
+from blackstart.cdn.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
+from blackstart.cdn.store import Cache
+from blackstart.clock import WallClock
+
+
+def _has_default(quotas: dict[str, int]) -> dict[str, int]:
+    if DEFAULT_PLAN not in quotas:
+        raise ValueError(f"a quota for {DEFAULT_PLAN!r} is needed: unknown plans go there")
+    return quotas
+
+
+Quotas = Annotated[dict[str, PositiveInt], AfterValidator(_has_default)]
+
+
+def _default_quotas_mb() -> dict[str, int]:
+    return {plan: size // MEBIBYTE for plan, size in DEFAULT_QUOTAS.items()}
+
+
+class CdnSettings(BaseSettings):
+    """One node's settings: `BLACKSTART_ORIGIN_URL` and so on.
+
+    The quotas are mebibytes per plan, as JSON; those for the disk default to
+    four times those for memory. `cache_dir` belongs to one node alone.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BLACKSTART_")
+
+    origin_url: HttpUrl
+    purge_token: SecretStr = Field(min_length=1)
+    cache_dir: Path | None = None
+    node_name: str = Field(default="node", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
+    quotas_mb: Quotas = Field(default_factory=_default_quotas_mb)
+    disk_quotas_mb: Quotas | None = None
+    plan_header: str = "Blackstart-Plan"
+    stale_if_error: bool = True
+    stale_window_s: float = Field(default=DAY_S, ge=0)
+    max_body_mb: PositiveInt = 8
+    connect_timeout_s: float = Field(default=2.0, gt=0)
+    read_timeout_s: float = Field(default=30.0, gt=0)
+
+
+def build_app(settings: CdnSettings | None = None) -> CdnApp:
+    """The application of one node; without settings they come from the environment."""
+    settings = settings or CdnSettings()
+    clock = WallClock()
+    quotas = _bytes(settings.quotas_mb)
+    disk = None
+    if settings.cache_dir is not None:
+        disk_quotas = {plan: 4 * size for plan, size in quotas.items()}
+        if settings.disk_quotas_mb is not None:
+            disk_quotas = _bytes(settings.disk_quotas_mb)
+        disk = DiskTier(settings.cache_dir, disk_quotas, clock)
+    node = Node(
+        clock,
+        SocketHop(
+            str(settings.origin_url),
+            connect_timeout_s=settings.connect_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        ),
+        Cache(quotas, disk=disk, max_body_bytes=settings.max_body_mb * MEBIBYTE),
+        name=settings.node_name,
+        stale_if_error=settings.stale_if_error,
+        stale_window_s=settings.stale_window_s,
+        plan_header=settings.plan_header,
+    )
+    return CdnApp(node, settings.purge_token.get_secret_value())
+
+
+def _bytes(quotas_mb: dict[str, int]) -> dict[str, int]:
+    return {plan: size * MEBIBYTE for plan, size in quotas_mb.items()}

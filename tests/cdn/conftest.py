@@ -1,0 +1,130 @@
+"""What the node's tests share: a clock that only moves when told, an origin that is scripted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from blackstart.cdn.entry import Entry
+from blackstart.cdn.message import Headers, Request, Response
+from blackstart.cdn.node import Node
+from blackstart.cdn.store import Cache
+from blackstart.clock import Clock, Event, WallEvent
+
+START_S = 1_486_000_000.0
+
+
+class FakeClock(Clock):
+    """Moves by `sleep` and `advance` only."""
+
+    def __init__(self) -> None:
+        self.now_s = START_S
+        self.slept_s: list[float] = []
+
+    def time(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_s += seconds
+
+    def event(self) -> Event:
+        return WallEvent()
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Stream:
+    """A body in chunks, which may break off, and which knows whether it was closed."""
+
+    def __init__(self, chunks: list[bytes], error: Exception | None = None) -> None:
+        self.chunks = list(chunks)
+        self.error = error
+        self.closed = False
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.chunks:
+            return self.chunks.pop(0)
+        if self.error is not None:
+            raise self.error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class ScriptedOrigin:
+    """A hop whose answer is whatever `answer` holds; `meanwhile` runs while it is under way."""
+
+    def __init__(self) -> None:
+        self.answer: Response | Exception | Callable[[Request], Response] = Response(200)
+        self.requests: list[Request] = []
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.closed = False
+
+    def says(self, status: int = 200, body: object = b"page", **fields: str) -> None:
+        pairs = [(name.replace("_", "-"), value) for name, value in fields.items()]
+        self.answer = Response(status, Headers(pairs), body)  # type: ignore[arg-type]
+
+    async def send(self, request: Request) -> Response:
+        self.requests.append(request)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer if isinstance(self.answer, Response) else self.answer(request)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def origin() -> ScriptedOrigin:
+    return ScriptedOrigin()
+
+
+@pytest.fixture
+def stream() -> type[Stream]:
+    return Stream
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache({"free": 100_000, "enterprise": 100_000}, max_body_bytes=1000)
+
+
+@pytest.fixture
+def node(clock: FakeClock, origin: ScriptedOrigin, cache: Cache) -> Node:
+    return Node(clock, origin, cache, name="n1")
+
+
+@pytest.fixture
+def make_entry() -> Callable[..., Entry]:
+    def make(key: str = "a.example /", **changes: object) -> Entry:
+        fields: dict[str, object] = {
+            "key": key,
+            "primary": key,
+            "vary": (),
+            "status": 200,
+            "headers": Headers([("etag", '"1"')]),
+            "body": b"page",
+            "stored_at": START_S,
+            "initial_age_s": 0.0,
+            "lifetime_s": 60.0,
+            "stale_window_s": 100.0,
+            "tags": ("site-1",),
+            "plan": "free",
+        }
+        return Entry(**(fields | changes))  # type: ignore[arg-type]
+
+    return make

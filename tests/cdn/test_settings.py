@@ -1,0 +1,51 @@
+"""Tests of a node's settings."""
+
+import pytest
+from pydantic import ValidationError
+
+from blackstart.cdn.settings import CdnSettings, build_app
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.setenv("BLACKSTART_ORIGIN_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("BLACKSTART_PURGE_TOKEN", "secret")
+    return monkeypatch
+
+
+async def test_a_node_is_built_from_the_environment(environment, tmp_path) -> None:
+    environment.setenv("BLACKSTART_CACHE_DIR", str(tmp_path))
+    environment.setenv("BLACKSTART_NODE_NAME", "n7")
+    environment.setenv("BLACKSTART_QUOTAS_MB", '{"free": 1, "pro": 2}')
+    environment.setenv("BLACKSTART_STALE_IF_ERROR", "false")
+    node = build_app().node
+    assert (node.name, node.stale_if_error) == ("n7", False)
+    assert node.cache.memory.quotas.quotas == {"free": 2**20, "pro": 2**21}
+    assert node.cache.disk is not None
+    assert node.cache.disk.quotas.quotas == {"free": 2**22, "pro": 2**23}
+    await node.start()
+    await node.close()
+
+
+def test_without_a_folder_a_node_keeps_to_memory(environment) -> None:
+    settings = CdnSettings()
+    assert build_app(settings).node.cache.disk is None
+    assert settings.stale_if_error
+    assert settings.quotas_mb == {"free": 64, "pro": 128, "global": 256, "enterprise": 1024}
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PURGE_TOKEN", ""),
+        ("ORIGIN_URL", "nonsense"),
+        ("NODE_NAME", "a b"),
+        ("QUOTAS_MB", '{"pro": 1}'),
+        ("QUOTAS_MB", '{"free": 0}'),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(environment, name, value) -> None:
+    environment.setenv(f"BLACKSTART_{name}", value)
+    with pytest.raises(ValidationError):
+        CdnSettings()
