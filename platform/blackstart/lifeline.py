@@ -5,7 +5,8 @@
 The parent holds the write end of this program's standard input. When that
 closes, whether the parent ended it, crashed or was killed with SIGKILL, the
 command gets SIGTERM, after `--grace` seconds SIGKILL, and the folders given
-with `--remove` are deleted. Standard library only, so that it stays small.
+with `--remove` are deleted. Without a command it only waits and deletes.
+Standard library only, so that it stays small.
 """
 
 from __future__ import annotations
@@ -33,16 +34,18 @@ def main(argv: list[str]) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(signum, wake)
-    try:
-        child = subprocess.Popen(
-            arguments.command, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-    except OSError as error:
-        print(f"cannot start {arguments.command[0]}: {error}", file=sys.stderr)
-        _remove(arguments.remove)
-        return 127
+    child = None
+    if arguments.command:
+        try:
+            child = subprocess.Popen(
+                arguments.command, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        except OSError as error:
+            print(f"cannot start {arguments.command[0]}: {error}", file=sys.stderr)
+            _remove(arguments.remove)
+            return 127
     _wait_for_end(child, wake_read)
-    code = _stop(child, arguments.grace)
+    code = 0 if child is None else _stop(child, arguments.grace)
     _remove(arguments.remove)
     return code
 
@@ -55,15 +58,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.command[:1] == ["--"]:
         del arguments.command[0]
-    if not arguments.command:
-        parser.error("no command given")
     return arguments
 
 
-def _wait_for_end(child: subprocess.Popen[bytes], wake_read: int) -> None:
+def _wait_for_end(child: subprocess.Popen[bytes] | None, wake_read: int) -> None:
     """Return when the child has ended, a signal asks to stop, or the parent let go."""
     stdin = sys.stdin.fileno()
-    while child.poll() is None:
+    while child is None or child.poll() is None:
         readable, _, _ = select.select([stdin, wake_read], [], [])
         if wake_read in readable:
             if set(os.read(wake_read, 64)) - {signal.SIGCHLD}:

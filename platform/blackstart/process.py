@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from blackstart import lifeline
@@ -35,8 +36,10 @@ class ChildProcess:
     ) -> ChildProcess:
         """Start a command; its output is appended to `log`, or dropped.
 
+        An empty command only waits, which is enough to guard folders.
         `remove` are folders deleted when it ends. Raises: ProcessError.
         """
+        # Standard library only, and without the site's packages: it stays small.
         line = [sys.executable, "-I", "-S", lifeline.__file__, "--grace", str(grace_s)]
         for folder in remove:
             line += ["--remove", str(folder)]
@@ -91,6 +94,20 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def temporary_folder(purpose: str) -> Path:
-    """A new private folder under the system's temporary one; the caller sees to its end."""
-    return Path(tempfile.mkdtemp(prefix=f"blackstart-{purpose}-"))
+def temporary_folder(purpose: str, *, within: Path | None = None) -> Path:
+    """A new private folder, under the system's temporary one unless `within` says otherwise.
+
+    The caller sees to its end.
+    """
+    return Path(tempfile.mkdtemp(prefix=f"blackstart-{purpose}-", dir=within))
+
+
+@asynccontextmanager
+async def scratch_folder(purpose: str) -> AsyncIterator[Path]:
+    """A temporary folder that is gone afterwards, even when this process is killed."""
+    folder = temporary_folder(purpose)
+    guard = ChildProcess.start("the scratch folder's guard", [], remove=[folder], grace_s=0)
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(guard.stop())

@@ -17,7 +17,10 @@ from blackstart.store import MetadataStore
 
 
 class Builder:
-    """Checks out a build's commit and takes its files through the deploy path."""
+    """Checks out a build's commit and takes its files through the deploy path.
+
+    Checkouts are made below `folder`, by default the system's temporary one.
+    """
 
     def __init__(
         self,
@@ -25,11 +28,14 @@ class Builder:
         deploys: DeployService,
         publisher: Publisher,
         source: Source,
+        *,
+        folder: Path | None = None,
     ) -> None:
         self._store = store
         self._deploys = deploys
         self._publisher = publisher
         self._source = source
+        self._folder = folder
 
     async def run(self, build: Build, log: list[str]) -> Verdict:
         """Build it; what is done goes to `log`, line by line.
@@ -42,7 +48,7 @@ class Builder:
             raise RepositoryError(f"site {site.name} has no repository any more")
         await self._give_up_earlier_attempt(build)
         commit = build.commit_ref or await self._source.head(site.repo)
-        folder = temporary_folder("build")
+        folder = temporary_folder("build", within=self._folder)
         try:
             checkout = await self._source.checkout(site.repo, commit, folder)
             log.append(f"checked out {commit}: {len(checkout.paths)} files")

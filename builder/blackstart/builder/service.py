@@ -20,9 +20,10 @@ from blackstart.builder.git import Git
 from blackstart.builder.worker import Worker
 from blackstart.clock import Event, WallClock
 from blackstart.control.deploys import DeployService
-from blackstart.control.publish import Publisher
+from blackstart.control.publish import Publisher, Verdict
 from blackstart.control.service import node_purge
 from blackstart.events import Events, log_events
+from blackstart.model import Build
 from blackstart.seed import Seed
 from blackstart.settings import Settings
 from blackstart.store import ObjectStore
@@ -30,7 +31,9 @@ from blackstart.store.metadata import connect
 
 POLL_S = 1.0
 BUILD_GRACE_S = 5.0
-"""How long the build under way may take to end once the worker was asked to stop."""
+"""How long a build under way may take to end once the worker was asked to stop."""
+IDLE_GRACE_S = 1.0
+"""The same for what lies between two builds: a look at the queue, the note of how one ended."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,10 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
     Raises: UsageError for settings that are missing; DatabaseError.
     """
     safeguards = settings.switches()
+    uri = settings.needed_mongodb_uri()
     objects = ObjectStore.open(settings.needed_object_store())
     events = log_events("worker")
     clock = WallClock()
-    uri = settings.needed_mongodb_uri()
     async with node_purge(settings) as purge, connect(uri, settings.database) as store:
         deploys = DeployService(
             store,
@@ -63,10 +66,11 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
         doorbell = clock.event()
+        builder = _BusyBuilder(store, deploys, publisher, Git(settings.git_cache))
         worker = Worker(
             f"{socket.gethostname()}-{os.getpid()}",
             store,
-            Builder(store, deploys, publisher, Git(settings.git_cache)),
+            builder,
             clock=clock,
             events=events,
             doorbell=doorbell,
@@ -79,9 +83,22 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         finally:
             stopping.set()
             doorbell.set()
-            await asyncio.wait([work], timeout=BUILD_GRACE_S)
+            await asyncio.wait([work], timeout=BUILD_GRACE_S if builder.busy else IDLE_GRACE_S)
             work.cancel()
             await asyncio.wait([work])
+
+
+class _BusyBuilder(Builder):
+    """A builder that can be asked whether it has a build in hand."""
+
+    busy = False
+
+    async def run(self, build: Build, log: list[str]) -> Verdict:
+        self.busy = True
+        try:
+            return await super().run(build, log)
+        finally:
+            self.busy = False
 
 
 async def _work(worker: Worker, doorbell: Event, stopping: Event, events: Events) -> None:

@@ -62,7 +62,7 @@ def availability(evidence: Evidence) -> dict[str, float]:
 def downtime_s(evidence: Evidence) -> dict[str, float]:
     """Site name -> seconds of downtime, for every site of the fleet.
 
-    A site is down from the first failed visit until the page that failed is
+    A site is down from the first visit of a person that failed until the page is
     answered by the same node again (whoever met the error keeps reloading).
     """
     down = dict.fromkeys(evidence.plans, 0.0)
@@ -70,7 +70,7 @@ def downtime_s(evidence: Evidence) -> dict[str, float]:
     for visit in evidence.visits():
         site, where = visit.details["site"], (visit.details["path"], visit.details["node"])
         ok = visit.details["status"] < 400
-        if site not in failing and not ok:
+        if site not in failing and not ok and visit.details["person"]:
             failing[site] = (visit.offset_s, *where)
         elif site in failing and ok and failing[site][1:] == where:
             down[site] += visit.offset_s - failing.pop(site)[0]

@@ -17,6 +17,7 @@ from blackstart.drills.responders import Responders
 from blackstart.drills.world.build import build_world
 from blackstart.drills.world.clock import VirtualClock
 from blackstart.drills.world.day import start_day
+from blackstart.drills.world.fleet import check_site_count
 from blackstart.drills.world.repositories import UserRepository
 from blackstart.drills.world.world import World
 from blackstart.errors import UsageError
@@ -30,13 +31,16 @@ JUST_BEFORE_S = 0.001
 
 @dataclass(frozen=True)
 class Order:
-    """What somebody asked to be drilled."""
+    """What somebody asked to be drilled. Raises: UsageError when no such fleet can be made."""
 
     incident: Incident
     sites: int
     seed: int
     safeguards: Safeguards = field(default_factory=Safeguards)
     repositories: Sequence[UserRepository] = ()
+
+    def __post_init__(self) -> None:
+        check_site_count(self.sites)
 
 
 @dataclass(frozen=True)
@@ -110,9 +114,8 @@ class Drill:
         start_day(world, snapshot_s=incident.snapshot_s, end_s=incident.end_s)
         await self._clock.run_until(self._t0 - JUST_BEFORE_S)
         self.phase = "the fault"
-        world.oracle.before = await observe(world.services.store)
-        await incident.fault.inject(world)
-        world.oracle.after = await observe(world.services.store)
+        world.at(0.0, "migration", lambda: self._break(world))
+        await self._clock.run_until(self._t0)
         if not world.oracle.hit:
             return False
         self.phase = "outage and response"
@@ -121,10 +124,17 @@ class Drill:
             _schedule(world, team, step)
         await self._clock.run_until(end)
         self.phase = "reading every page"
+        await self._clock.close()
         self._clock.spawn("oracle", read_everything(world))
         await self._clock.run_until(end + READING_S)
-        world.oracle.final = await observe(world.services.store)
+        world.oracle.final = await observe(world.services.store, world.oracle.before)
         return True
+
+    async def _break(self, world: World) -> None:
+        """Fault and both looks in one turn: nothing else can change a document in between."""
+        world.oracle.before = await observe(world.services.store, world.oracle.morning)
+        await self.order.incident.fault.inject(world)
+        world.oracle.after = await observe(world.services.store, world.oracle.before)
 
 
 def _schedule(world: World, team: Responders, step: Step) -> None:

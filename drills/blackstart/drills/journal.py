@@ -56,6 +56,10 @@ class Journal:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def since(self, index: int) -> list[Entry]:
+        """The entries from the `index`-th on."""
+        return self._entries[index:]
+
     def of(self, *actions: str) -> list[Entry]:
         """The entries of some actions, in order."""
         if len(actions) == 1:

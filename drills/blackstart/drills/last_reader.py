@@ -17,11 +17,11 @@ async def read_everything(world: World) -> None:
     new = await _new_deploys(world)
     planned = {site.name: site for site in world.fleet.sites}
     for index, site in enumerate(await world.services.store.sites.all()):
+        shown = site.published_deploy_id or ""
         for path, _ in planned[site.name].paths:
-            shown = site.published_deploy_id or ""
             world.oracle.site_pages.append(await _read(world, index, site.name, shown, path))
         for deploy_id, commit in new.get(site.id, ()):
-            host = f"{deploy_id}--{site.name}"
+            host = site.name if deploy_id == shown else f"{deploy_id}--{site.name}"
             for file in sorted(world.oracle.commits[commit].files):
                 page = await _read(world, index, host, deploy_id, f"/{file}")
                 world.oracle.deploy_pages.append(page)

@@ -6,9 +6,12 @@ the drill is given it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import bson
 
 from blackstart.drills.world.repositories import Commit
 from blackstart.store import MetadataStore
@@ -84,11 +87,24 @@ class Oracle:
         }
 
 
-async def observe(store: MetadataStore) -> State:
-    """Read every document; no query of the platform is used for it."""
-    return State(
-        {
-            name: {str(raw["_id"]): raw async for raw in store.database[name].find()}
-            for name in COLLECTIONS
-        }
-    )
+async def observe(store: MetadataStore, earlier: State | None = None) -> State:
+    """Read every document; no query of the platform is used for it.
+
+    What is as it was in an `earlier` state is shared with it, and of a
+    manifest only a digest is kept: several states of a large fleet fit in memory.
+    """
+    collections: dict[str, Documents] = {}
+    for name in COLLECTIONS:
+        known = earlier.collections[name] if earlier else {}
+        documents: Documents = {}
+        async for raw in store.database[name].find():
+            document = _digest(raw) if name == "manifests" else raw
+            key = str(raw["_id"])
+            same = known.get(key)
+            documents[key] = same if same is not None and same == document else document
+        collections[name] = documents
+    return State(collections)
+
+
+def _digest(raw: dict[str, Any]) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(bson.encode(raw)).digest()}

@@ -96,9 +96,8 @@ class Responders:
             await self.world.clock.sleep(random.uniform(*HAND_REPAIR_S))
             if self._offset() >= until_s:
                 return
-            for deploy in await self._still_broken():
-                if deploy.site_id == site:
-                    await self._restore(deploy)
+            for deploy in await self._still_broken(site):
+                await self._restore(deploy)
 
     async def restore_by_script(self) -> None:
         """Restore every damaged deploy that the snapshot holds, site by site in SLA order."""
@@ -147,8 +146,11 @@ class Responders:
         damaged = {key for key, found in published.items() if isinstance(found, InvalidDeploy)}
         return sla_order([site for site in known if site.published_deploy_id in damaged])
 
-    async def _still_broken(self) -> list[InvalidDeploy]:
-        found = await self.world.services.store.deploys.many(deploy.id for deploy in self.broken)
+    async def _still_broken(self, site_id: str | None = None) -> list[InvalidDeploy]:
+        """Of the deploys found broken, of one site or all, those that still are."""
+        found = await self.world.services.store.deploys.many(
+            deploy.id for deploy in self.broken if site_id in (None, deploy.site_id)
+        )
         return [deploy for deploy in found.values() if isinstance(deploy, InvalidDeploy)]
 
     async def _read(self, snapshot: Snapshot) -> None:

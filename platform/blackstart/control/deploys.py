@@ -135,7 +135,12 @@ class DeployService:
         tree_id = await self._objects.put_tree(tree)
         await self._store.deploys.set_pointer(deploy_id, tree_id)
         self._events("pointer.set", deploy_id, site=deploy.site_id, tree=tree_id)
-        return valid(await self._store.deploys.get(deploy_id))
+        return deploy.model_copy(
+            update={
+                "state": DeployState.PROCESSING,
+                "metadata": deploy.metadata.model_copy(update={"tree": tree_id}),
+            }
+        )
 
 
 def valid(deploy: Deploy | InvalidDeploy) -> Deploy:

@@ -14,6 +14,7 @@ from blackstart.control.views import Views
 from blackstart.store import MetadataStore
 
 PER_PAGE = 50
+LAST_PAGE = 100_000
 
 
 def pages_router(store: MetadataStore, views: Views) -> APIRouter:
@@ -23,7 +24,7 @@ def pages_router(store: MetadataStore, views: Views) -> APIRouter:
 
     @router.get("/")
     async def sites_page(request: Request, page: int = 1) -> Response:
-        page = max(1, page)
+        page = min(max(1, page), LAST_PAGE)
         sites = await views.sites(await store.sites.page((page - 1) * PER_PAGE, PER_PAGE))
         return templates.TemplateResponse(
             request, "sites.html", {"sites": sites, "page": page, "per_page": PER_PAGE}

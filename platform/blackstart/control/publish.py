@@ -56,8 +56,6 @@ class Publisher:
     async def push(self, deploy_id: str) -> Verdict:
         """Push a stuck deploy through: as `publish`, without the check that failed."""
         deploy = valid(await self._store.deploys.get(deploy_id))
-        if deploy.metadata.tree is None:
-            raise ConflictError(f"deploy {deploy_id} has no tree yet: it is not stuck")
         return await self._make_current(await self._complete(deploy), checked=False)
 
     async def revert(self, site_id: str, deploy_id: str) -> None:
@@ -105,9 +103,7 @@ class Publisher:
                 )
         return None
 
-    def _checked(
-        self, deploy: Deploy, latest: Deploy | InvalidDeploy | None, outcome: str
-    ) -> None:
+    def _checked(self, deploy: Deploy, latest: Deploy | InvalidDeploy | None, outcome: str) -> None:
         self._events(
             "publish.checked",
             deploy.id,
@@ -119,6 +115,8 @@ class Publisher:
     async def _complete(self, deploy: Deploy) -> Deploy:
         if deploy.state is DeployState.READY:
             return deploy
+        if deploy.metadata.tree is None:
+            raise ConflictError(f"deploy {deploy.id} has no tree yet: it cannot be published")
         metadata = deploy.metadata.model_copy(update={"completed_at": self._clock.now()})
         moved = await self._store.deploys.move(
             deploy.id,
@@ -129,7 +127,7 @@ class Publisher:
         if not moved:
             raise ConflictError(f"deploy {deploy.id} is {deploy.state}, not processing")
         self._events("deploy.ready", deploy.id, site=deploy.site_id, number=deploy.number)
-        return valid(await self._store.deploys.get(deploy.id))
+        return deploy.model_copy(update={"state": DeployState.READY, "metadata": metadata})
 
     async def _make_current(self, deploy: Deploy, *, checked: bool) -> Verdict:
         """Compare-and-set the site until it shows this deploy or a newer one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from blackstart.model import ManifestFile
 from blackstart.safeguards import Safeguards
@@ -30,6 +31,11 @@ async def required_uploads(
         return [sha1 for sha1 in wanted if not await objects.has_blob(sha1)]
     stored: set[str] = set()
     async for raw, manifest in store.deploys.listing_digests(site_id, but=deploy_id):
-        if not raw["metadata"].get("pending_uploads"):
+        if not _says_pending(raw.get("metadata")):
             stored.update(file.sha1 for file in manifest.files)
     return [sha1 for sha1 in wanted if sha1 not in stored]
+
+
+def _says_pending(metadata: Any) -> bool:
+    """Damaged metadata can be anything at all; what is no document names no pending uploads."""
+    return isinstance(metadata, dict) and bool(metadata.get("pending_uploads"))

@@ -11,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from blackstart.control.purge import deploy_tag, site_tag
 from blackstart.errors import BlackstartError, DigestMismatchError, ObjectNotFoundError
-from blackstart.model import InvalidDeploy, Site, Tree, TreeEntry
+from blackstart.model import Deploy, InvalidDeploy, Site, Tree, TreeEntry
 from blackstart.origin.answer import Answer, Fields, problem
 from blackstart.origin.conditional import etag_matches, parse_range
 from blackstart.origin.host import HostTarget, parse_host
@@ -75,32 +75,33 @@ class Origin:
         self, method: str, path: str, target: HostTarget | None, fields: Fields
     ) -> Answer:
         if method not in ("GET", "HEAD"):
-            return problem(405, Reason.NOT_ALLOWED, "Only GET and HEAD are served here.")
-        site = None if target is None else await self._store.sites.by_name(target.site_name)
-        if target is None or site is None:
+            return _not_allowed()
+        if method == "HEAD":
+            fields.pop("range", None)  # Ranges are for GET alone (RFC 9110 section 14.2).
+        found = None if target is None else await self._find(target)
+        if found is None:
             return problem(404, Reason.NO_SUCH_SITE, "No such site.")
-        deploy_id = target.deploy_id or site.published_deploy_id
-        if deploy_id is None:
+        site, deploy = found
+        if deploy is None and site.published_deploy_id is None:
             return problem(404, Reason.NOT_PUBLISHED, "Nothing is published here yet.")
-        tree_id = await self._pointer(site, deploy_id)
-        if tree_id is None:
+        tree_id = None if deploy is None else _pointer(deploy)
+        if deploy is None or tree_id is None:
             return self._pointer_missing()
         try:
             tree = await self._tree(tree_id)
         except (ObjectNotFoundError, DigestMismatchError):
             return problem(500, Reason.NO_TREE, "The list of this deploy's files is damaged.")
-        return await self._file(site, deploy_id, tree, path, fields)
+        return await self._file(site, deploy.id, tree, path, fields)
 
-    async def _pointer(self, site: Site, deploy_id: str) -> str | None:
-        """The deploy's tree id; None when the deploy, or the pointer in it, is not there."""
-        deploy = await self._store.deploys.find(deploy_id)
-        if deploy is None or deploy.site_id != site.id:
+    async def _find(self, target: HostTarget) -> tuple[Site, Deploy | InvalidDeploy | None] | None:
+        """The site that a host names and the deploy to show: the published or the named one."""
+        if target.deploy_id is None:
+            return await self._store.sites.with_published_deploy(target.site_name)
+        site = await self._store.sites.by_name(target.site_name)
+        deploy = await self._store.deploys.find(target.deploy_id)
+        if site is None or deploy is None or deploy.site_id != site.id:
             return None
-        if isinstance(deploy, InvalidDeploy):
-            metadata = deploy.raw.get("metadata")
-            tree = metadata.get("tree") if isinstance(metadata, dict) else None
-            return tree if isinstance(tree, str) else None
-        return deploy.metadata.tree
+        return site, deploy
 
     def _pointer_missing(self) -> Answer:
         """Without its pointer nothing says which files a deploy has (the review's 404s)."""
@@ -178,6 +179,21 @@ class Origin:
             body = generate_latest(self.metrics.registry)
             return Answer(200, Reason.SERVED, {"content-type": "text/plain; version=0.0.4"}, body)
         return problem(404, Reason.NO_SUCH_PATH, "Not found.")
+
+
+def _pointer(deploy: Deploy | InvalidDeploy) -> str | None:
+    """The deploy's tree id, as far as its metadata still has one."""
+    if isinstance(deploy, Deploy):
+        return deploy.metadata.tree
+    metadata = deploy.raw.get("metadata")
+    tree = metadata.get("tree") if isinstance(metadata, dict) else None
+    return tree if isinstance(tree, str) else None
+
+
+def _not_allowed() -> Answer:
+    answer = problem(405, Reason.NOT_ALLOWED, "Only GET and HEAD are served here.")
+    answer.fields["allow"] = "GET, HEAD"  # RFC 9110 section 15.5.6 asks for it.
+    return answer
 
 
 def _range_applies(fields: Fields, etag: str) -> bool:

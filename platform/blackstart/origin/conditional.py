@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ONE_RANGE = re.compile(r"^bytes=(\d*)-(\d*)$")
+# No file has a size of 19 digits; without a limit a field of thousands could not be read as numbers.
+_ONE_RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 def etag_matches(if_none_match: str, etag: str) -> bool:

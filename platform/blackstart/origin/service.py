@@ -15,6 +15,7 @@ from blackstart.store.metadata import connect
 async def origin_service(settings: Settings) -> AsyncIterator[Origin]:
     """The application. Raises: UsageError for settings that are missing; DatabaseError."""
     safeguards = settings.switches()
+    uri = settings.needed_mongodb_uri()
     objects = ObjectStore.open(settings.needed_object_store())
-    async with connect(settings.needed_mongodb_uri(), settings.database) as store:
+    async with connect(uri, settings.database) as store:
         yield Origin(store, objects, safeguards=safeguards, domain=settings.domain)

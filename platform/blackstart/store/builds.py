@@ -45,7 +45,8 @@ class Builds:
         return [Build.from_mongo(raw) async for raw in cursor]
 
     async def next_claimable(self, now: datetime) -> Build | None:
-        """The build to take next: a queued one, else one whose worker let its lease run out."""
+        """The build to take next: a queued one, or one whose worker let its lease run out."""
+        # Two questions, not one `$or`: each is answered from the index.
         raw = await self._builds.find_one({"state": BuildState.QUEUED}, sort=_QUEUE_ORDER)
         if raw is None:
             raw = await self._builds.find_one(

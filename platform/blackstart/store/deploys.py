@@ -99,8 +99,11 @@ class Deploys:
     ) -> AsyncIterator[Deploy | InvalidDeploy]:
         """Ready deploys of a site except `but`, newest first, read as asked for."""
         query = {"site_id": site_id, "state": DeployState.READY, "_id": {"$ne": but}}
-        async for raw in self._newest_first(query).batch_size(4):
-            yield parse_deploy(raw)
+        skip, limit = 0, 1
+        while found := await self._newest_first(query).skip(skip).limit(limit).to_list():
+            for raw in found:
+                yield parse_deploy(raw)
+            skip, limit = skip + len(found), 2 * limit
 
     async def listing_digests(
         self, site_id: str, *, but: str

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TextIO
 
 from blackstart.errors import ProcessError
 from blackstart.process import ChildProcess, free_port, temporary_folder
@@ -33,7 +34,8 @@ async def embedded_mongodb(folder: Path | None = None, *, cache_mb: int = 64) ->
     """
     child, port = await _start(folder, cache_mb)
     try:
-        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
+        # One server on loopback that is never replaced: a retried command has nowhere to go.
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true&retryWrites=false"
     finally:
         await asyncio.shield(child.stop())
 
@@ -47,22 +49,24 @@ async def _start(folder: Path | None, cache_mb: int) -> tuple[ChildProcess, int]
         command = [program, "--host", "127.0.0.1", "--port", str(port)]
         command += ["--storage-path", str(data / "data"), "--cache-size", f"{cache_mb}M"]
         command += ["--log-level", "WARNING"]
-        child = ChildProcess.start(
-            "the embedded MongoDB",
-            command if folder is None else [*command, "--sync-on-commit"],
-            log=data / "mongodb.log",
-            remove=[data] if folder is None else [],
-            # Data that is thrown away needs no orderly shutdown.
-            grace_s=0.0 if folder is None else 15.0,
-        )
-        try:
-            if await _listening(child, port):
-                return child, port
-        except BaseException:
-            await asyncio.shield(child.stop())
-            raise
-        reason = _last_line(data / "mongodb.log")
-        await child.stop()
+        # Held open from before the start: a server that dies takes its temporary folder with it.
+        with open(data / "mongodb.log", "a+", errors="replace") as log:
+            child = ChildProcess.start(
+                "the embedded MongoDB",
+                command if folder is None else [*command, "--sync-on-commit"],
+                log=data / "mongodb.log",
+                remove=[data] if folder is None else [],
+                # Data that is thrown away needs no orderly shutdown.
+                grace_s=0.0 if folder is None else 15.0,
+            )
+            try:
+                if await _listening(child, port):
+                    return child, port
+            except BaseException:
+                await asyncio.shield(child.stop())
+                raise
+            await child.stop()
+            reason = _last_line(log)
     raise ProcessError(f"the embedded MongoDB did not start: {reason}", hint=USE_ANOTHER)
 
 
@@ -87,9 +91,7 @@ async def _listening(child: ChildProcess, port: int) -> bool:
     return False
 
 
-def _last_line(log: Path) -> str:
-    try:
-        lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return "no log"
+def _last_line(log: TextIO) -> str:
+    log.seek(0)
+    lines = log.read().strip().splitlines()
     return lines[-1][:200] if lines else "it said nothing"

@@ -43,6 +43,13 @@ class MetadataStore:
                 hint="check BLACKSTART_MONGODB_URI and that the server runs",
             ) from error
 
+    async def drop(self) -> None:
+        """Remove the whole database. Raises: DatabaseError."""
+        try:
+            await self.database.client.drop_database(self.database.name)
+        except PyMongoError as error:
+            raise DatabaseError(f"cannot drop database {self.database.name}") from error
+
 
 @asynccontextmanager
 async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:

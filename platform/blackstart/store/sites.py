@@ -10,7 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from blackstart.errors import ConflictError, NotFoundError
-from blackstart.model import Site
+from blackstart.model import Deploy, InvalidDeploy, Site, parse_deploy
 
 
 class Sites:
@@ -44,6 +44,28 @@ class Sites:
     async def by_name(self, name: str) -> Site | None:
         raw = await self._sites.find_one({"name": name})
         return None if raw is None else Site.from_mongo(raw)
+
+    async def with_published_deploy(
+        self, name: str
+    ) -> tuple[Site, Deploy | InvalidDeploy | None] | None:
+        """A site by name and the deploy it shows, in one round trip: the origin's question."""
+        cursor = await self._sites.aggregate(
+            [
+                {"$match": {"name": name}},
+                {
+                    "$lookup": {
+                        "from": "deploys",
+                        "localField": "published_deploy_id",
+                        "foreignField": "_id",
+                        "as": "published",
+                    }
+                },
+            ]
+        )
+        async for raw in cursor:
+            published = raw.pop("published")
+            return Site.from_mongo(raw), parse_deploy(published[0]) if published else None
+        return None
 
     async def page(self, skip: int, limit: int) -> list[Site]:
         """Sites in name order."""

@@ -58,7 +58,7 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
             10 * MINUTE,
             "builds",
             "go on with rebuilds of what is reported down",
-            lambda team: team.rebuild_reported(readable_s),
+            lambda team: team.rebuild_reported(min(SCRIPT_PUSH_S, readable_s)),
         ),
         Step(
             4 * MINUTE,
@@ -134,9 +134,9 @@ def rates(sites: int) -> Rates:
     close_up = max(5.0, sites / 40)
     return Rates(
         (
-            (-90 * MINUTE, sites * 8 / (89.5 * MINUTE)),
+            (-90 * MINUTE, sites * 4 / (89.5 * MINUTE)),
             (-0.5 * MINUTE, close_up),
-            (5 * MINUTE, sites * 20 / (384 * MINUTE)),
+            (2 * MINUTE, sites * 6 / (387 * MINUTE)),
         )
     )
 

@@ -16,6 +16,8 @@ from blackstart.origin.metrics import OriginMetrics
 OBJECTIVE = 0.999
 ERROR_BUDGET = 1.0 - OBJECTIVE
 SCRAPE_S = 10.0
+QUIET_S = 600.0
+INFINITY = float("inf")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class AlertEvaluator:
         self._journal = journal
         self._times: list[float] = []
         self._samples: list[tuple[int, int]] = []
-        self._firing: set[str] = set()
+        self._firing: dict[str, float] = {}
 
     async def run(self) -> None:
         """Scrape every ten seconds until cancelled."""
@@ -58,16 +60,17 @@ class AlertEvaluator:
             await self._clock.sleep(SCRAPE_S)
 
     def evaluate(self) -> None:
-        """Take one sample and fire or resolve what its rules say."""
+        """Take one sample; fire what exceeds, resolve what has been quiet for ten minutes."""
         self._times.append(self._clock.time())
         self._samples.append((self._metrics.total(), self._metrics.failed()))
         for rule in RULES:
             shares = [self._failed_share(rule.long_s), self._failed_share(rule.short_s)]
-            if min(shares) > rule.threshold and rule.name not in self._firing:
-                self._firing.add(rule.name)
-                self._journal("alert.fired", rule.name, failed_share=round(shares[-1], 4))
-            elif shares[-1] <= rule.threshold and rule.name in self._firing:
-                self._firing.discard(rule.name)
+            if min(shares) > rule.threshold:
+                if rule.name not in self._firing:
+                    self._journal("alert.fired", rule.name, failed_share=round(shares[-1], 4))
+                self._firing[rule.name] = self._clock.time()
+            elif self._clock.time() - self._firing.get(rule.name, INFINITY) >= QUIET_S:
+                del self._firing[rule.name]
                 self._journal("alert.resolved", rule.name)
 
     def _failed_share(self, window_s: float) -> float:

@@ -56,7 +56,7 @@ async def build_world(
         safeguards=safeguards,
         quotas=_quotas(fleet),
         workers=workers_for(len(fleet.sites)),
-        git_cache=folder / "git-cache",
+        folder=folder,
     )
     visitors = Visitors(
         Audience(fleet),

@@ -28,7 +28,7 @@ def site_name(index: int, random: Random) -> str:
 
 def page_paths(random: Random) -> list[str]:
     """The files of a new site: a home page, a style sheet, a 404 page, and some more pages."""
-    more = _PAGES[: random.randint(2, len(_PAGES))]
+    more = random.sample(_PAGES, k=random.randint(1, 4))
     return ["index.html", "404.html", "css/site.css", *(f"{page}.html" for page in more)]
 
 

@@ -30,7 +30,7 @@ HISTORY_DAYS = 90
 ROLLED_BACK_SHARE = 0.06
 INTERRUPTED_SHARE = 0.04
 PUSHED_SINCE_SNAPSHOT_SHARE = 0.06
-PUSHED_DURING_INCIDENT_SHARE = 0.15
+PUSHED_DURING_INCIDENT_SHARE = 0.12
 
 
 @dataclass
@@ -112,18 +112,19 @@ class Fleet:
                 self.commits[site.commit(index).id] = site.commit(index)
 
 
+def check_site_count(count: int) -> None:
+    """Raises: UsageError when a fleet of that size can't show what an incident is about."""
+    if not MIN_SITES <= count <= MAX_SITES:
+        raise UsageError(
+            f"cannot make a fleet of {count} sites",
+            hint=f"choose --sites between {MIN_SITES} and {MAX_SITES}",
+        )
+
+
 def plan_fleet(
     site_count: int, seed: Seed, folder: Path, repositories: Sequence[UserRepository]
 ) -> Fleet:
-    """Draw a fleet of `site_count` generated sites and one more for each user repository.
-
-    Raises: UsageError when the count is out of bounds.
-    """
-    if not MIN_SITES <= site_count <= MAX_SITES:
-        raise UsageError(
-            f"cannot make a fleet of {site_count} sites",
-            hint=f"choose --sites between {MIN_SITES} and {MAX_SITES}",
-        )
+    """Draw a fleet of `site_count` generated sites and one more for each user repository."""
     random = seed.fork("fleet").random
     plans = _plans(site_count, random)
     generated = [_generated(index, plan, folder, random) for index, plan in enumerate(plans)]
@@ -147,7 +148,7 @@ def _plans(count: int, random: Random) -> list[Plan]:
 def _generated(index: int, plan: Plan, folder: Path, random: Random) -> FleetSite:
     name = site_name(index, random)
     paths = page_paths(random)
-    deployed = random.randint(3, 17)
+    deployed = random.randint(2, 13)
     revisions = []
     for number in range(1, deployed + 3):
         some = random.sample(paths, k=random.randint(1, 2))

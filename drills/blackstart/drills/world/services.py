@@ -84,9 +84,12 @@ def assemble(
     safeguards: Safeguards,
     quotas: dict[Plan, int],
     workers: int,
-    git_cache: Path,
+    folder: Path,
 ) -> Services:
-    """Build the platform over its stores. `quotas` are cache bytes by plan, for each node."""
+    """Build the platform over its stores.
+
+    `quotas` are cache bytes by plan, for each node; `folder` takes git caches and checkouts.
+    """
     switches = Switches.all_from(safeguards)
     origin = Origin(store, objects, safeguards=switches.origin)
     nodes = [
@@ -118,8 +121,8 @@ def assemble(
         api_safeguards=switches.api,
         pages_safeguards=switches.pages,
     )
-    source = DistantSource(Git(git_cache), clock, seed.fork("git").random)
-    builder = Builder(store, deploys, publisher, source)
+    source = DistantSource(Git(folder / "git-cache"), clock, seed.fork("git").random)
+    builder = Builder(store, deploys, publisher, source, folder=folder)
     crew = [
         _worker(number, store, builder, clock, journal, doorbell)
         for number in range(1, workers + 1)

@@ -23,7 +23,7 @@ from blackstart.drills.world.fleet import Fleet, FleetSite
 DOMAIN = "localhost"
 CRAWLER_SHARE = 0.15
 RELOAD_S = 60.0
-SLOW_RELOAD_S = 300.0
+SLOW_RELOAD_S = 600.0
 PATIENCE_S = 900.0
 NO_HEADERS = Headers()
 
@@ -52,15 +52,15 @@ class Audience:
     def __post_init__(self) -> None:
         self._cumulated = list(accumulate(site.weight for site in self.fleet.sites))
 
-    def choose(self, random: Random) -> tuple[FleetSite, str]:
-        """A site, and the URL path of one of its pages."""
+    def choose(self, random: Random) -> tuple[FleetSite, str, bool]:
+        """A site, the URL path of one of its pages, and whether a person asks for it."""
         sites = self.fleet.sites
         if random.random() < CRAWLER_SHARE:
             site = sites[random.randrange(len(sites))]
-            return site, site.paths[random.randrange(len(site.paths))][0]
+            return site, site.paths[random.randrange(len(site.paths))][0], False
         site = sites[bisect(self._cumulated, random.random() * self._cumulated[-1])]
         # The square of a uniform draw leans to the front: the home page first.
-        return site, site.paths[int(len(site.paths) * random.random() ** 2)][0]
+        return site, site.paths[int(len(site.paths) * random.random() ** 2)][0], True
 
 
 class Visitors:
@@ -91,15 +91,16 @@ class Visitors:
         while self._clock.time() < end:
             rate = self._rates.at(self._clock.time() - self._t0)
             await self._clock.sleep(self._random.expovariate(rate))
-            site, path = self._audience.choose(self._random)
+            site, path, person = self._audience.choose(self._random)
             node = self._nodes[self._random.randrange(len(self._nodes))]
-            response = await self.visit(node, site.name, path)
-            after_fault = self._clock.time() >= self._t0
-            if response.status >= 400 and after_fault and site.name not in self._reloading:
+            response = await self.visit(node, site.name, path, person=person)
+            if response.status < 400 or not person or self._clock.time() < self._t0:
+                continue
+            if site.name not in self._reloading:
                 self._reloading.add(site.name)
                 self._clock.spawn(f"reload-{site.name}", self._reload(node, site, path))
 
-    async def visit(self, node: Node, site: str, path: str) -> Response:
+    async def visit(self, node: Node, site: str, path: str, *, person: bool = True) -> Response:
         """One page view, journaled with the git blob id of what came."""
         host = f"{site}.{DOMAIN}"
         request = Request("GET", quote(path), host, NO_HEADERS)
@@ -117,6 +118,7 @@ class Visitors:
             status=response.status,
             cache="hit" if "; hit" in (response.headers.get("cache-status") or "") else "miss",
             asked_at=round(asked_at, 3),
+            person=person,
             blob=git_blob_id(body) if response.status == 200 else None,
         )
         return response

@@ -1,0 +1,90 @@
+"""The command line's entry: which subcommands there are, and how each way out of one looks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from blackstart.cli.drill import drill
+from blackstart.cli.incidents import incidents
+from blackstart.cli.safeguards import safeguards
+from blackstart.cli.serve import serve
+from blackstart.cli.test import test
+from blackstart.cli.up import up
+from blackstart.errors import BlackstartError, UsageError
+
+PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+app = typer.Typer(
+    name="blackstart",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+app.command()(drill)
+app.command()(incidents)
+app.command()(up)
+app.command()(serve)
+app.command()(safeguards)
+app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"blackstart {version('blackstart')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def blackstart(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """A small deploy platform that breaks as a real one did, and the drills that bring it back."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0, 1 when it failed, 2 for bad usage, 130 after Ctrl-C."""
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is left of it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = app(args=arguments, prog_name="blackstart", standalone_mode=False)
+    except BlackstartError as error:
+        _complain(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        command = "blackstart" if context is None else context.command_path
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        _complain(f"{message} (see `{command} --help`)")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _complain(text: str) -> None:
+    print("error:", " ".join(text.split()), file=sys.stderr)

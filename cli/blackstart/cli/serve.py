@@ -1,0 +1,117 @@
+"""`blackstart serve`: one role of the platform as a server of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from blackstart.settings import Settings
+
+
+class Role(StrEnum):
+    """What a server can be."""
+
+    CONTROL = "control"
+    ORIGIN = "origin"
+    NODE = "node"
+    WORKER = "worker"
+
+
+HEALTH_PATHS = {
+    Role.CONTROL: "/healthz",
+    Role.ORIGIN: "/.blackstart/healthz",
+    Role.NODE: "/.blackstart/healthz",
+    Role.WORKER: "/.blackstart/healthz",
+}
+
+
+def serve(
+    role: Annotated[Role, typer.Argument(help="What to be.")],
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where to listen; port 0 takes a free one.  [dim]BLACKSTART_LISTEN[/]",
+            show_default=False,
+        ),
+    ] = None,
+    hold: Annotated[
+        Path | None, typer.Option(hidden=True, help="A file to keep locked while running.")
+    ] = None,
+) -> None:
+    """Run one role as a server. Its settings are the BLACKSTART_* variables of docs/servers.md."""
+    from blackstart import service
+    from blackstart.settings import Settings, load
+
+    settings = load(Settings)
+    service.configure_logs(settings.log_level, settings.log_format)
+    if hold is not None:
+        _hold(hold)
+    sock = service.bind(settings.listen if listen is None else listen)
+    with sock:
+        service.run(_serve(role, settings, sock))
+
+
+async def _serve(role: Role, settings: Settings, sock: socket.socket) -> None:
+    from blackstart.service import serve_http
+
+    def ready(url: str) -> None:
+        print(f"{role} listening on {url}", flush=True)
+
+    async with AsyncExitStack() as stack:
+        match role:
+            case Role.CONTROL:
+                from blackstart.control.service import control_service
+
+                control = await stack.enter_async_context(control_service(settings))
+                await serve_http(control, sock, ready=ready)
+            case Role.ORIGIN:
+                from blackstart.origin.service import origin_service
+
+                origin = await stack.enter_async_context(origin_service(settings))
+                await serve_http(origin, sock, ready=ready)
+            case Role.NODE:
+                await _serve_node(settings, sock, ready)
+            case Role.WORKER:
+                from blackstart.builder.service import worker_service
+
+                worker = await stack.enter_async_context(worker_service(settings))
+                await serve_http(worker.app, sock, ready=ready, work=worker.work)
+
+
+async def _serve_node(
+    settings: Settings, sock: socket.socket, ready: Callable[[str], None]
+) -> None:
+    from blackstart.cdn.settings import CdnSettings, build_app
+    from blackstart.errors import StorageError
+    from blackstart.service import serve_http
+    from blackstart.settings import load
+
+    app = build_app(load(CdnSettings))
+    if "stale-if-error" not in settings.switches():
+        app.node.stale_if_error = False
+    try:
+        await app.node.start()
+    except OSError as error:
+        raise StorageError(f"the node cannot use its cache folder: {error}") from error
+    try:
+        # The date of an answer is its origin's, which the node passes on.
+        await serve_http(app, sock, ready=ready, date_header=False)
+    finally:
+        await app.node.close()
+
+
+def _hold(path: Path) -> None:
+    """Keep a shared lock for as long as this process lives: the kernel lets go of it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)

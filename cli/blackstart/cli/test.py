@@ -1,0 +1,37 @@
+"""`blackstart test`: the checkout's tests, by pytest."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def test(
+    pytest_args: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PYTEST_ARGS", help="Passed on to pytest as they are."),
+    ] = None,
+) -> None:
+    """Run the tests. All arguments go to pytest: [bold]blackstart test -x -k origin[/]"""
+    arguments = list(pytest_args or [])
+    if not any(argument.startswith(("-q", "--quiet", "-v", "--verbose")) for argument in arguments):
+        arguments.insert(0, "-q")
+    os.chdir(_checkout())
+    # pytest takes this process's place, so that signals and its exit code are its own business.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "pytest", *arguments])
+
+
+def _checkout() -> Path:
+    from blackstart.errors import UsageError
+
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "pyproject.toml").is_file() and (folder / "tests").is_dir():
+            return folder
+    raise UsageError(
+        "this is an installed copy of Blackstart, which has no tests",
+        hint="run ./blackstart test in a checkout",
+    )

@@ -1,0 +1,136 @@
+"""A drill's result as one JSON object, and as files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blackstart.drills.accounting import (
+    affected_sites,
+    availability,
+    downtime_by_plan,
+    outcomes,
+)
+from blackstart.drills.checks import Check, Status
+from blackstart.drills.drill import Order, Verdict
+from blackstart.drills.timeline import Moment, timeline
+from blackstart.errors import StorageError
+
+JOURNAL_FILE = "journal.jsonl"
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """How large the drill was."""
+
+    sites: int
+    deploys: int
+    affected_deploys: int
+    affected_sites: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a drill ended with. `wall_s` and `peak_rss_mb` are of this run, all else of the seed.
+
+    `availability` is the answered share of visits by plan, 0 to 1;
+    `downtime_min` the median and maximum minutes of damaged sites by plan;
+    `peak_rss_mb` the resident memory of all processes of the drill together.
+    """
+
+    incident: str
+    seed: int
+    safeguards: list[str]
+    fleet: Fleet
+    checks: list[Check]
+    outcomes: dict[str, int]
+    availability: dict[str, float]
+    downtime_min: dict[str, dict[str, float]]
+    timeline: list[Moment]
+    journal_sha256: str
+    simulated_s: float
+    wall_s: float
+    peak_rss_mb: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed; an unknown one did not."""
+        return all(check.status is Status.PASSED for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        """As printed by `--json` and kept by `--out`."""
+        return asdict(self)
+
+
+def make_result(order: Order, verdict: Verdict, *, wall_s: float, peak_rss_mb: float) -> Result:
+    """Draw the result from the evidence."""
+    evidence = verdict.evidence
+    return Result(
+        incident=order.incident.name,
+        seed=order.seed,
+        safeguards=list(order.safeguards),
+        fleet=Fleet(
+            sites=len(evidence.oracle.before.sites),
+            deploys=len(evidence.oracle.before.deploys),
+            affected_deploys=len(evidence.hit),
+            affected_sites=len(affected_sites(evidence)),
+        ),
+        checks=verdict.checks,
+        outcomes=outcomes(evidence),
+        availability=availability(evidence),
+        downtime_min=downtime_by_plan(evidence),
+        timeline=timeline(evidence.journal),
+        journal_sha256=evidence.journal.sha256(),
+        simulated_s=verdict.simulated_s,
+        wall_s=round(wall_s, 2),
+        peak_rss_mb=round(peak_rss_mb, 1),
+    )
+
+
+def prepare_out(folder: Path) -> None:
+    """Make the folder results go to, and find out now whether it can be written.
+
+    Raises: StorageError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".blackstart-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise StorageError(f"cannot write to --out {folder}: {error.strerror}") from error
+
+
+def write_out(folder: Path, result: Result, journal: Iterable[str]) -> None:
+    """Keep journal and result; each file is whole or not there.
+
+    Raises: StorageError, with nothing half-written left behind.
+    """
+    try:
+        _write(folder / JOURNAL_FILE, (f"{line}\n" for line in journal))
+        _write(folder / RESULT_FILE, [json.dumps(result.to_json(), indent=2), "\n"])
+    except OSError as error:
+        raise StorageError(f"cannot write to --out {folder}: {error.strerror}") from error
+
+
+def _write(path: Path, parts: Iterable[str]) -> None:
+    """Aside, to the disk, then renamed over the old one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,148 @@
+"""`blackstart serve`: settings that are missing or wrong, a role's life, and its document."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blackstart.cdn.settings import CdnSettings
+from blackstart.errors import ProcessError, UsageError
+from blackstart.service import bind, url_of
+from blackstart.settings import PREFIX, Settings, load
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("kind", [Settings, CdnSettings])
+def test_every_setting_is_documented_and_every_documented_one_exists(kind: type[Any]) -> None:
+    documented = set(
+        re.findall(r"^\| `(BLACKSTART_\w+)`", (ROOT / "docs/servers.md").read_text(), re.MULTILINE)
+    )
+    known = {PREFIX + field.upper() for field in kind.model_fields}
+    assert known - documented == set()
+    everything = {
+        PREFIX + field.upper() for each in (Settings, CdnSettings) for field in each.model_fields
+    }
+    assert documented - everything == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOG_LEVEL", "loud"),
+        ("NODE_URLS", "node-1:80"),
+        ("DOMAIN", "no domain"),
+        ("DATABASE", "a/b"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(UsageError, match=f"^{PREFIX}{name}: "):
+        load(Settings)
+
+
+def test_a_missing_setting_of_a_node_is_named() -> None:
+    with pytest.raises(UsageError, match=r"^BLACKSTART_ORIGIN_URL is not set"):
+        load(CdnSettings)
+
+
+def test_node_urls_have_commas_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BLACKSTART_NODE_URLS", "http://a:1, http://b:2,")
+    settings = load(Settings)
+    assert settings.node_urls == ["http://a:1", "http://b:2"]
+    with pytest.raises(UsageError, match="BLACKSTART_PURGE_TOKEN"):
+        settings.needed_purge_token()
+
+
+def test_a_role_asks_for_what_it_cannot_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"set BLACKSTART_MONGODB_URI or use `blackstart up`"):
+        load(Settings).needed_mongodb_uri()
+    with pytest.raises(UsageError, match="BLACKSTART_OBJECT_STORE"):
+        load(Settings).needed_object_store()
+    monkeypatch.setenv("BLACKSTART_OBJECT_STORE", "memory://")
+    with pytest.raises(UsageError, match="seen by one process only"):
+        load(Settings).needed_object_store()
+
+
+@pytest.mark.parametrize("listen", ["", "8000", ":8000", "host:", "host:x", "host:70000"])
+def test_what_is_no_address_is_refused(listen: str) -> None:
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        bind(listen)
+
+
+def test_port_0_takes_a_free_port_which_then_is_taken() -> None:
+    with bind("127.0.0.1:0") as sock:
+        sock.listen()
+        address = url_of(sock).removeprefix("http://")
+        assert not address.endswith(":0")
+        with pytest.raises(ProcessError, match=f"^cannot listen on {address}: "):
+            bind(address)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_an_ipv6_address_keeps_its_brackets() -> None:
+    try:
+        sock = bind("[::1]:0")
+    except ProcessError:
+        pytest.skip("no IPv6 here")
+    with sock:
+        assert url_of(sock).startswith("http://[::1]:")
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_node_says_where_it_is_answers_and_ends_when_asked(
+    tmp_path: Path, signum: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-P", "-m", "blackstart.cli", "serve", "node"]
+    environment = {
+        **os.environ,
+        "BLACKSTART_ORIGIN_URL": "http://127.0.0.1:1",
+        "BLACKSTART_PURGE_TOKEN": "a token",
+        "BLACKSTART_CACHE_DIR": str(tmp_path),
+    }
+    with subprocess.Popen(
+        [*command, "--listen", "127.0.0.1:0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            said = re.fullmatch(r"node listening on (http://\S+)\n", process.stdout.readline())
+            assert said is not None
+            with urllib.request.urlopen(f"{said[1]}/.blackstart/healthz") as response:
+                assert json.load(response)["status"] == "ok"
+            process.send_signal(signum)
+            assert process.wait(20) == code
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()
+
+
+def test_a_role_without_its_database_says_so_in_one_line() -> None:
+    command = [sys.executable, "-P", "-m", "blackstart.cli", "serve", "control"]
+    done = subprocess.run(
+        [*command, "--listen", "127.0.0.1:0"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: this role needs a database (set BLACKSTART_MONGODB_URI or use `blackstart up`)\n"
+    )

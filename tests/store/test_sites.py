@@ -1,0 +1,88 @@
+"""Tests of the sites' queries, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from blackstart.errors import ConflictError, NotFoundError
+from blackstart.model import Plan, Repo, Site
+from blackstart.store import MetadataStore
+
+NOON = datetime(2017, 2, 2, 12, tzinfo=UTC)
+CONTENDERS = 20
+
+
+def a_site(name: str, published: str | None = None) -> Site:
+    return Site(
+        id=f"id-{name}",
+        name=name,
+        plan=Plan.GLOBAL,
+        repo=Repo(url="/somewhere", branch="main"),
+        published_deploy_id=published,
+        created_at=NOON,
+    )
+
+
+async def test_a_site_is_read_as_it_was_stored(store: MetadataStore) -> None:
+    site = a_site("docs")
+    await store.sites.insert(site)
+    assert await store.sites.get(site.id) == site
+    assert await store.sites.by_name("docs") == site
+
+
+async def test_a_site_that_does_not_exist_is_not_found(store: MetadataStore) -> None:
+    assert await store.sites.by_name("docs") is None
+    with pytest.raises(NotFoundError, match="id-docs"):
+        await store.sites.get("id-docs")
+
+
+async def test_of_many_who_want_a_name_exactly_one_gets_it(store: MetadataStore) -> None:
+    sites = [
+        a_site("docs").model_copy(update={"id": f"id-{number}"}) for number in range(CONTENDERS)
+    ]
+    outcomes = await asyncio.gather(
+        *(store.sites.insert(site) for site in sites), return_exceptions=True
+    )
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == CONTENDERS - 1
+    assert len(await store.sites.all()) == 1
+
+
+async def test_sites_come_in_name_order_page_by_page(store: MetadataStore) -> None:
+    await store.sites.insert_many([a_site(name) for name in "dbeac"])
+    assert [site.name for site in await store.sites.all()] == list("abcde")
+    assert [site.name for site in await store.sites.page(0, 2)] == list("ab")
+    assert [site.name for site in await store.sites.page(4, 2)] == list("e")
+    assert await store.sites.page(6, 2) == []
+
+
+async def test_publishing_compares_with_what_is_published(store: MetadataStore) -> None:
+    site = a_site("docs", published="d1")
+    await store.sites.insert(site)
+    assert not await store.sites.publish(site.id, "d3", instead_of="d2")
+    assert not await store.sites.publish(site.id, "d3", instead_of=None)
+    assert (await store.sites.get(site.id)).published_deploy_id == "d1"
+    assert await store.sites.publish(site.id, "d2", instead_of="d1")
+    assert await store.sites.get(site.id) == a_site("docs", published="d2")
+
+
+async def test_publishing_changes_no_other_site(store: MetadataStore) -> None:
+    await store.sites.insert_many([a_site("docs"), a_site("blog")])
+    assert await store.sites.publish("id-docs", "d1", instead_of=None)
+    assert await store.sites.get("id-blog") == a_site("blog")
+
+
+async def test_of_many_who_publish_exactly_one_wins(store: MetadataStore) -> None:
+    await store.sites.insert(a_site("docs", published="d0"))
+    won = await asyncio.gather(
+        *(
+            store.sites.publish("id-docs", f"d{number}", instead_of="d0")
+            for number in range(1, CONTENDERS + 1)
+        )
+    )
+    assert won.count(True) == 1
+    published = (await store.sites.get("id-docs")).published_deploy_id
+    assert published == f"d{won.index(True) + 1}"
