@@ -1,4 +1,4 @@
-"""Who lives in a drill's day: workers, timers, alert evaluator, readers, visitors, owners."""
+"""Who lives in a drill's day: workers, timers, alerts, visitors, monitors, readers, owners."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from blackstart.drills.world.fleet import FleetSite
 from blackstart.drills.world.owners import Owner
 from blackstart.drills.world.readers import Reader
 from blackstart.drills.world.world import World
+from blackstart.model import Plan
 
 MINUTE = 60.0
 VISITS_FROM_S = -90 * MINUTE
+MONITOR_AT_S = -8 * MINUTE
 ALERTS_FROM_S = -30 * MINUTE
 READERS_FROM_S = -20 * MINUTE
 FREQUENT_SNAPSHOTS_S = 15 * MINUTE
@@ -28,6 +30,9 @@ def start_day(world: World, *, snapshot_s: float, end_s: float) -> None:
     world.at(VISITS_FROM_S, "visitors", lambda: world.visitors.run(end))
     alerts = AlertEvaluator(world.services.origin.metrics, world.clock, world.journal)
     world.at(ALERTS_FROM_S, "alerts", alerts.run)
+    for site in world.fleet.sites:
+        if site.plan is Plan.ENTERPRISE:
+            _start_monitor(world, site)
     reader = _reader(world)
     world.at(READERS_FROM_S, "readers", lambda: reader.run(end))
     random = world.seed.fork("owners").random
@@ -40,6 +45,10 @@ async def _take_snapshots(world: World) -> None:
     while "frequent-snapshots" in world.safeguards:
         await world.clock.sleep(FREQUENT_SNAPSHOTS_S)
         await world.take_snapshot()
+
+
+def _start_monitor(world: World, site: FleetSite) -> None:
+    world.at(MONITOR_AT_S, f"monitor-{site.name}", lambda: world.visitors.monitor(site))
 
 
 def _reader(world: World) -> Reader:

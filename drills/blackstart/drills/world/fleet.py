@@ -24,6 +24,7 @@ from blackstart.seed import Seed
 
 MIN_SITES = 20
 MAX_SITES = 20_000
+MIN_PER_PLAN = 4
 PLAN_SHARES = ((Plan.ENTERPRISE, 0.04), (Plan.GLOBAL, 0.08), (Plan.PRO, 0.18), (Plan.FREE, 0.70))
 ZIPF_EXPONENT = 0.9
 HISTORY_DAYS = 90
@@ -136,10 +137,10 @@ def plan_fleet(
 
 
 def _plans(count: int, random: Random) -> list[Plan]:
-    """Every plan at least twice, the rest by share."""
+    """Every paid plan a few times, the rest by share."""
     plans: list[Plan] = []
     for plan, share in PLAN_SHARES[:-1]:
-        plans += [plan] * max(2, round(count * share))
+        plans += [plan] * max(MIN_PER_PLAN, round(count * share))
     plans += [Plan.FREE] * (count - len(plans))
     random.shuffle(plans)
     return plans
@@ -195,11 +196,12 @@ def _mark(sites: list[FleetSite], random: Random) -> None:
     morning = random.sample(others, k=max(4, round(len(sites) * PUSHED_SINCE_SNAPSHOT_SHARE)))
     for site in morning:
         site.push_since_snapshot = True
+    busy = random.sample(others, k=max(6, round(len(sites) * PUSHED_DURING_INCIDENT_SHARE)))
+    for site in busy:
+        site.push_during_incident = True
     for site in others:
         if not site.push_since_snapshot and random.random() < ROLLED_BACK_SHARE:
             site.published = site.deployed - 2
-        if random.random() < PUSHED_DURING_INCIDENT_SHARE:
-            site.push_during_incident = True
 
 
 def _weigh(sites: list[FleetSite], random: Random) -> None:

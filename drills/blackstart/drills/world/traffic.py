@@ -25,6 +25,9 @@ CRAWLER_SHARE = 0.15
 RELOAD_S = 60.0
 SLOW_RELOAD_S = 600.0
 PATIENCE_S = 900.0
+MONITORED_PAGES = 100
+MONITOR_STEP_S = 0.2
+WATCHES_ALL_SHARE = 0.7
 NO_HEADERS = Headers()
 
 
@@ -99,6 +102,17 @@ class Visitors:
             if site.name not in self._reloading:
                 self._reloading.add(site.name)
                 self._clock.spawn(f"reload-{site.name}", self._reload(node, site, path))
+
+    async def monitor(self, site: FleetSite) -> None:
+        """An uptime monitor's round: each page through the nodes that it watches.
+
+        Enterprise customers have one. Not every monitor watches every node.
+        """
+        watched = self._nodes if self._random.random() < WATCHES_ALL_SHARE else self._nodes[:-1]
+        for node in watched:
+            for path, _ in site.paths[:MONITORED_PAGES]:
+                await self._clock.sleep(MONITOR_STEP_S)
+                await self.visit(node, site.name, path, person=False)
 
     async def visit(self, node: Node, site: str, path: str, *, person: bool = True) -> Response:
         """One page view, journaled with the git blob id of what came."""
