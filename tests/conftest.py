@@ -1,4 +1,4 @@
-"""What the tests of the platform share: a database, a clock, git repositories, and the services wired together."""
+"""What the tests share: a database, a clock, git repositories, and the services wired together."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ class Bench:
             self.store,
             objects,
             clock=self.clock,
-            seed=self.seed.fork("deploys"),
+            seed=self.seed,
             safeguards=self.safeguards,
             events=self.events,
         )
@@ -390,7 +390,7 @@ def until() -> Callable[[Callable[[], bool]], Any]:
 
     async def wait(happened: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            while not happened():
+            while not happened():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
 
     return wait

@@ -5,7 +5,8 @@
     ├── NotFoundError              no such site, deploy, build, object
     │   └── ObjectNotFoundError    the object store has no such key
     ├── ConflictError              the world changed since the caller looked
-    ├── InvalidDeployError         a deploy's metadata does not validate
+    ├── InvalidDocumentError       a stored document does not validate
+    │   └── InvalidDeployError     a deploy's metadata does not validate
     ├── PublishCheckError          the publish check could not compare
     ├── DigestMismatchError        bytes do not have the digest they claim
     ├── RepositoryError            git could not give us the commit
@@ -67,7 +68,13 @@ class ConflictError(BlackstartError):
     code = "conflict"
 
 
-class InvalidDeployError(BlackstartError):
+class InvalidDocumentError(BlackstartError):
+    """A document is not what its model says; somebody wrote past the platform."""
+
+    code = "invalid_document"
+
+
+class InvalidDeployError(InvalidDocumentError):
     """A deploy that had to be read has metadata that does not validate."""
 
     code = "invalid_deploy"

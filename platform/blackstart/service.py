@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 import uvicorn
@@ -17,23 +17,29 @@ import uvloop
 
 from blackstart.errors import ProcessError, UsageError
 
+T = TypeVar("T")
+
 ANSWER_GRACE_S = 3
 """How long answers under way may take to go out once the server was asked to stop."""
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
+def run(work: Coroutine[Any, Any, T]) -> T | None:
     """Run to the end, or until SIGTERM, SIGHUP or SIGINT: `work` is then cancelled and awaited.
 
-    Later signals change nothing: `work` bounds its own clean-up.
+    Later signals change nothing: `work` bounds its own clean-up. Returns what
+    `work` returned, None when SIGTERM or SIGHUP ended it.
     Raises: KeyboardInterrupt after SIGINT, when all is cleaned up.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        received = runner.run(_until_signal(work))
+        received, result = runner.run(_until_signal(work))
     if received is signal.SIGINT:
         raise KeyboardInterrupt
+    return result
 
 
-async def _until_signal(work: Coroutine[Any, Any, None]) -> signal.Signals | None:
+async def _until_signal(
+    work: Coroutine[Any, Any, T],
+) -> tuple[signal.Signals | None, T | None]:
     task = asyncio.ensure_future(work)
     received: list[signal.Signals] = []
 
@@ -45,12 +51,13 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> signal.Signals | Non
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signum, stop, signum)
+    result = None
     try:
-        await task
+        result = await task
     except asyncio.CancelledError:
         if not received:
             raise
-    return received[0] if received else None
+    return received[0] if received else None, result
 
 
 def bind(listen: str) -> socket.socket:

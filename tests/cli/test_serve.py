@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,11 +14,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from blackstart.cdn.settings import CdnSettings
 from blackstart.errors import ProcessError, UsageError
-from blackstart.service import bind, url_of
+from blackstart.service import bind, serve_http, url_of
 from blackstart.settings import PREFIX, Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,3 +148,41 @@ def test_a_role_without_its_database_says_so_in_one_line() -> None:
     assert done.stderr == (
         "error: this role needs a database (set BLACKSTART_MONGODB_URI or use `blackstart up`)\n"
     )
+
+
+async def test_an_answer_under_way_goes_out_before_the_server_ends() -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await go_on.wait()
+        headers = [(b"content-length", b"4")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    with bind("127.0.0.1:0") as sock:
+        urls: asyncio.Queue[str] = asyncio.Queue()
+        serving = asyncio.ensure_future(serve_http(slow, sock, ready=urls.put_nowait))
+        async with httpx2.AsyncClient(base_url=await urls.get(), trust_env=False) as client:
+            answer = asyncio.ensure_future(client.get("/"))
+            await asyncio.wait_for(asked.wait(), 10)
+            serving.cancel()
+            await asyncio.sleep(0)
+            assert not serving.done()
+            go_on.set()
+            assert (await answer).content == b"done"
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+
+async def test_a_server_ends_with_the_work_beside_it_and_tells_why() -> None:
+    async def broken() -> None:
+        raise ProcessError("the work broke down")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Never called."""
+
+    with bind("127.0.0.1:0") as sock:
+        work = asyncio.ensure_future(broken())
+        with pytest.raises(ProcessError, match="broke down"):
+            await serve_http(app, sock, ready=lambda url: None, work=work)

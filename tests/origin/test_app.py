@@ -217,6 +217,33 @@ async def test_a_permalink_never_shows_another_sites_deploy(
     assert HOME not in answer.content
 
 
+@pytest.mark.parametrize("whose", ["another site's", "nobody's"])
+async def test_a_site_that_shows_no_deploy_of_its_own_is_a_failure_and_shows_nothing(
+    bench: Bench,
+    site: Site,
+    deploy: Deploy,
+    visitor: httpx2.AsyncClient,
+    origin: Origin,
+    whose: str,
+) -> None:
+    foreign = await bench.release(await bench.site("blog"), {"index.html": b"foreign"})
+    shown = foreign.id if whose == "another site's" else "f" * 24
+    assert await bench.store.sites.publish(site.id, shown, instead_of=deploy.id)
+    answer = await visitor.get("/")
+    assert answer.status_code == 404
+    assert b"foreign" not in answer.content
+    assert origin.metrics.failed() == 1
+
+
+async def test_a_permalink_of_no_deploy_is_404_and_not_the_platforms_fault(
+    bench: Bench, deploy: Deploy, visitor: httpx2.AsyncClient, origin: Origin
+) -> None:
+    bench.safeguards.enable("honest-origin")
+    answer = await visitor.get("/", headers={"host": f"{'f' * 24}--docs.localhost"})
+    assert answer.status_code == 404
+    assert origin.metrics.failed() == 0
+
+
 @pytest.mark.parametrize("host", ["nobody.localhost", "example.org", "localhost", ""])
 async def test_an_unknown_host_is_404(
     visitor: httpx2.AsyncClient, origin: Origin, deploy: Deploy, host: str

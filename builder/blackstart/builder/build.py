@@ -10,7 +10,7 @@ from blackstart.builder.files import digest_files
 from blackstart.builder.git import Source
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
-from blackstart.errors import RepositoryError
+from blackstart.errors import ConflictError, RepositoryError
 from blackstart.model import Build, Deploy, DeployState, ManifestFile
 from blackstart.process import temporary_folder
 from blackstart.store import MetadataStore
@@ -59,7 +59,7 @@ class Builder:
             deploy = await self._deploys.announce(
                 site.id, files, branch=build.branch, commit_ref=commit, build_id=build.id
             )
-            await self._store.builds.set_deploy(build.id, deploy.id, commit)
+            await self._keep(build, deploy, commit)
             await self._upload(deploy, files, folder, log)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
@@ -68,6 +68,14 @@ class Builder:
         verdict = await self._publisher.publish(deploy.id)
         log.append(f"deploy {deploy.id}: {verdict}")
         return verdict
+
+    async def _keep(self, build: Build, deploy: Deploy, commit: str) -> None:
+        """Note the deploy on the build, unless another worker has the build by now."""
+        if not await self._store.builds.set_deploy(build, deploy.id, commit):
+            await self._store.deploys.move(
+                deploy.id, from_states=[DeployState.UPLOADING], to=DeployState.ERROR
+            )
+            raise ConflictError(f"build {build.id} was taken over by another worker")
 
     async def _upload(
         self, deploy: Deploy, files: list[ManifestFile], folder: Path, log: list[str]

@@ -7,9 +7,11 @@ filter or line-ending setting can run or change a byte.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from typing import IO, Protocol
 
 from blackstart.errors import RepositoryError
 from blackstart.model import Repo
+from blackstart.process import temporary_folder
 
 TIMEOUT_S = 300.0
 _COMMIT = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?$")
@@ -85,11 +88,11 @@ class Git:
     def _checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
         if not _COMMIT.match(commit):
             raise RepositoryError(f"not a full commit id: {commit!r}")
-        git_dir = self._git_dir(repo, fetch=False)
+        git_dir, listed = self._list(repo, commit)
         paths: list[str] = []
         oids: list[str] = []
         skipped: list[str] = []
-        for mode, oid, path in list_files(git_dir, commit):
+        for mode, oid, path in listed:
             if _NEVER_PUBLISHED.search(path):
                 continue
             if mode in ("100644", "100755"):
@@ -104,16 +107,38 @@ class Git:
             target.write_bytes(data)
         return Checkout(commit, folder, paths, skipped)
 
+    def _list(self, repo: Repo, commit: str) -> tuple[Path, list[tuple[str, str, str]]]:
+        """Where the commit is, and its files; a clone that lacks it is fetched once."""
+        git_dir = self._git_dir(repo, fetch=False)
+        try:
+            return git_dir, list(list_files(git_dir, commit))
+        except RepositoryError:
+            if not _URL.match(repo.url):
+                raise
+        git_dir = self._git_dir(repo, fetch=True)
+        return git_dir, list(list_files(git_dir, commit))
+
     def _git_dir(self, repo: Repo, *, fetch: bool) -> Path:
         if not _URL.match(repo.url):
             return local_git_dir(repo.url)
         clone = self._cache / hashlib.sha256(repo.url.encode()).hexdigest()[:32]
         if not (clone / "HEAD").exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            run_git(["clone", "--bare", "--quiet", "--", repo.url, str(clone)], None)
+            self._clone(repo.url, clone)
         elif fetch:
             run_git(["fetch", "--quiet", "--prune", "origin", "+refs/heads/*:refs/heads/*"], clone)
         return clone
+
+    def _clone(self, url: str, clone: Path) -> None:
+        """Clone aside and rename: nobody ever reads a clone that is not whole."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        aside = temporary_folder("clone", within=self._cache)
+        try:
+            run_git(["clone", "--bare", "--quiet", "--", url, str(aside)], None)
+            # Refused when another worker has cloned it meanwhile, which is as good.
+            with contextlib.suppress(OSError):
+                aside.rename(clone)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def local_git_dir(path: str) -> Path:
@@ -129,16 +154,22 @@ def local_git_dir(path: str) -> Path:
     if not folder.is_dir():
         raise RepositoryError(f"no such folder: {folder}")
     try:
-        out = run_git(["rev-parse", "--absolute-git-dir"], folder, inside=True)
+        out = run_git(["rev-parse", "--absolute-git-dir", "--show-prefix"], folder, inside=True)
     except RepositoryError as error:
         raise RepositoryError(f"{folder} is not a git repository") from error
-    return Path(os.fsdecode(out.rstrip(b"\n")))
+    git_dir, _, below_the_top = out[:-1].rpartition(b"\n")
+    if below_the_top:
+        raise RepositoryError(
+            f"{folder} is not a git repository but a folder inside one", hint="name its top folder"
+        )
+    return Path(os.fsdecode(git_dir))
 
 
 def list_files(git_dir: Path, commit: str) -> Iterator[tuple[str, str, str]]:
     """(mode, object id, path) of every file of a commit, in path order.
 
-    Raises: RepositoryError for an unknown commit, or a path that is not UTF-8.
+    Raises: RepositoryError for an unknown commit, or a path that is not UTF-8
+    or leads outside of the site, which only a hostile repository has.
     """
     try:
         out = run_git(["ls-tree", "-r", "-z", "--full-tree", f"{commit}^{{commit}}"], git_dir)
@@ -147,6 +178,8 @@ def list_files(git_dir: Path, commit: str) -> Iterator[tuple[str, str, str]]:
     for line in out.split(b"\0")[:-1]:
         meta, _, path = line.partition(b"\t")
         mode, _, oid = meta.decode().split()
+        if any(part in (b"", b".", b"..") for part in path.split(b"/")):
+            raise RepositoryError(f"a path in commit {commit} is outside of the site: {path!r}")
         try:
             yield mode, oid, path.decode()
         except UnicodeDecodeError as error:

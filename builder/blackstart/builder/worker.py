@@ -57,6 +57,7 @@ class Worker:
                 return False
             lease = Lease(worker=self.name, until=self._clock.now() + LEASE)
             if await self._store.builds.claim(build, lease):
+                build = build.model_copy(update={"state": BuildState.RUNNING, "lease": lease})
                 break
         self._events("build.started", build.id, site=build.site_id, worker=self.name)
         await self._run(build)
@@ -84,7 +85,9 @@ class Worker:
         outcome: str | None = None,
     ) -> None:
         lines = log if error is None else [*log, error]
-        await self._store.builds.end(build.id, state, log=lines, error=error)
+        if not await self._store.builds.end(build, state, log=lines, error=error):
+            self._events("build.taken_over", build.id, site=build.site_id, worker=self.name)
+            return
         ended = await self._store.builds.get(build.id)
         self._events(
             f"build.{state}",
@@ -97,7 +100,7 @@ class Worker:
 
     async def _fail_deploy(self, build: Build) -> None:
         current = await self._store.builds.get(build.id)
-        if current.deploy_id is not None:
+        if current.deploy_id is not None and current.lease == build.lease:
             await self._store.deploys.move(
                 current.deploy_id,
                 from_states=[DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING],

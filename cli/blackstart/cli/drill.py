@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from blackstart.drills.journal import Journal
     from blackstart.drills.result import Result
 
+ENDED_BY_SIGTERM = 143
+
 
 def drill(
     name: Annotated[str, typer.Argument(help="The incident; `blackstart incidents` lists them.")],
@@ -80,30 +82,31 @@ def _order(name: str, sites: int, seed: int, safeguards: str, repositories: list
 
 
 def _run(order: Order, *, quiet: bool) -> tuple[Result, Journal]:
-    import uvloop
     from pymongo.errors import PyMongoError
 
     from blackstart.drills.drill import Drill
     from blackstart.errors import DatabaseError, StorageError
+    from blackstart.service import run
 
     quiet_logs()
     try:
-        return uvloop.run(_watched(Drill(order), quiet=quiet))
+        finished = run(_watched(Drill(order), quiet=quiet))
     except PyMongoError as error:
         raise DatabaseError(
             f"MongoDB failed during the drill: {str(error).splitlines()[0][:200]}"
         ) from error
     except OSError as error:
         raise StorageError(f"the disk failed during the drill: {error}") from error
+    if finished is None:
+        raise typer.Exit(ENDED_BY_SIGTERM)
+    return finished
 
 
 async def _watched(drill: Drill, *, quiet: bool) -> tuple[Result, Journal]:
     """Run the drill, and show it while it runs."""
     from blackstart.cli.drill_live import watch
-    from blackstart.cli.signals import end_on_sigterm
     from blackstart.drills.session import run_drill
 
-    end_on_sigterm()
     watching = asyncio.create_task(watch(drill, quiet=quiet))
     try:
         return await run_drill(drill, os.environ.get("BLACKSTART_MONGODB_URI") or None)

@@ -80,8 +80,8 @@ class Responders:
         self.world.journal("fix.released", part, safeguards=list(safeguards))
 
     async def open_snapshot(self) -> None:
-        """Read the newest snapshot from the bucket."""
-        snapshot = await self.world.snapshots.newest()
+        """Read the newest snapshot from before the fault; a later one holds the damage."""
+        snapshot = await self.world.snapshots.newest(before=self.world.fault_time)
         if snapshot is None:
             self.world.journal("snapshot.none", "deploys")
             return

@@ -45,7 +45,7 @@ async def run_drill(drill: Drill, mongodb_uri: str | None) -> tuple[Result, Jour
 @contextlib.asynccontextmanager
 async def _database(uri: str | None) -> AsyncIterator[MetadataStore]:
     if uri is None:
-        async with embedded_mongodb(cache_mb=32) as own, connect(own, "drill") as store:
+        async with embedded_mongodb() as own, connect(own, "drill") as store:
             yield store
         return
     name = f"blackstart_drill_{Seed.from_entropy().new_id()}"

@@ -72,7 +72,7 @@ class BuildService:
         if build.state is not BuildState.STUCK or build.deploy_id is None:
             raise ConflictError(f"build {build.id} is {build.state}, not stuck")
         verdict = await self._publisher.push(build.deploy_id)
-        await self._store.builds.end(build.id, BuildState.DONE, log=["pushed through"])
+        await self._store.builds.end(build, BuildState.DONE, log=["pushed through"])
         self._events(
             "build.pushed", build.id, site=build.site_id, deploy=build.deploy_id, verdict=verdict
         )

@@ -31,7 +31,10 @@ class NodePurge:
     @classmethod
     def over_sockets(cls, urls: Sequence[str], token: str) -> NodePurge:
         """For nodes at these URLs."""
-        return cls([httpx2.AsyncClient(base_url=url, timeout=TIMEOUT_S) for url in urls], token)
+        return cls(
+            [httpx2.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False) for url in urls],
+            token,
+        )
 
     async def __call__(self, tags: Sequence[str]) -> None:
         """Ask each node in turn; all are asked even when one fails."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from blackstart.model.document import Document, Part
+from blackstart.model.document import Document, Part, first_problem
 
 
 class DeployState(StrEnum):
@@ -80,16 +80,14 @@ class InvalidDeploy:
 def parse_deploy(raw: dict[str, Any]) -> Deploy | InvalidDeploy:
     """Read a deploy document as stored; what does not validate comes back as `InvalidDeploy`."""
     try:
-        return Deploy.from_mongo(raw)
+        return Deploy.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
         return InvalidDeploy(
             id=str(raw.get("_id", "")),
             site_id=str(raw.get("site_id", "")),
             number=_readable_number(raw.get("number")),
             state=str(raw.get("state", "")),
-            reason=f"{where}: {first['msg']}",
+            reason=first_problem(error),
             raw=raw,
         )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from blackstart.errors import InvalidDocumentError
 
 
 class Part(BaseModel):
@@ -24,5 +26,17 @@ class Document(Part):
 
     @classmethod
     def from_mongo(cls, raw: dict[str, Any]) -> Self:
-        """The document as code knows it. Raises: pydantic.ValidationError."""
-        return cls.model_validate(raw)
+        """The document as code knows it. Raises: InvalidDocumentError."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise InvalidDocumentError(
+                f"{cls.__name__.lower()} {raw.get('_id')} is invalid: {first_problem(error)}"
+            ) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a document does not validate, and why, in a few words."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "document"
+    return f"{where}: {first['msg']}"

@@ -96,7 +96,10 @@ class Origin:
     async def _find(self, target: HostTarget) -> tuple[Site, Deploy | InvalidDeploy | None] | None:
         """The site that a host names and the deploy to show: the published or the named one."""
         if target.deploy_id is None:
-            return await self._store.sites.with_published_deploy(target.site_name)
+            found = await self._store.sites.with_published_deploy(target.site_name)
+            if found is not None and found[1] is not None and found[1].site_id != found[0].id:
+                return found[0], None  # No site ever shows another's files.
+            return found
         site = await self._store.sites.by_name(target.site_name)
         deploy = await self._store.deploys.find(target.deploy_id)
         if site is None or deploy is None or deploy.site_id != site.id:

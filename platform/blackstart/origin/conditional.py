@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# No file has a size of 19 digits; without a limit a field of thousands could not be read as numbers.
+# No file has a size of 19 digits, and Python refuses to read a number of thousands of them.
 _ONE_RANGE = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 

@@ -56,27 +56,34 @@ class Builds:
 
     async def claim(self, build: Build, lease: Lease) -> bool:
         """Take a build as seen; False when somebody else was first."""
-        seen = None if build.lease is None else build.lease.model_dump()
         result = await self._builds.update_one(
-            {"_id": build.id, "state": build.state, "lease": seen},
+            _as_seen(build),
             {"$set": {"state": BuildState.RUNNING, "lease": lease.model_dump()}},
         )
         return result.matched_count == 1
 
-    async def set_deploy(self, build_id: str, deploy_id: str, commit_ref: str) -> None:
-        """Record which deploy the build makes, of which commit."""
-        await self._builds.update_one(
-            {"_id": build_id}, {"$set": {"deploy_id": deploy_id, "commit_ref": commit_ref}}
+    async def set_deploy(self, build: Build, deploy_id: str, commit_ref: str) -> bool:
+        """Record which deploy the build makes, of which commit; False when it was taken over."""
+        result = await self._builds.update_one(
+            _as_seen(build), {"$set": {"deploy_id": deploy_id, "commit_ref": commit_ref}}
         )
+        return result.matched_count == 1
 
     async def end(
-        self, build_id: str, state: BuildState, *, log: list[str], error: str | None = None
-    ) -> None:
-        """Close a build; its lease is let go."""
-        await self._builds.update_one(
-            {"_id": build_id},
+        self, build: Build, state: BuildState, *, log: list[str], error: str | None = None
+    ) -> bool:
+        """Close a build as seen and let its lease go; False when it was taken over."""
+        result = await self._builds.update_one(
+            _as_seen(build),
             {
                 "$set": {"state": state, "error": error, "lease": None},
                 "$push": {"log": {"$each": log}},
             },
         )
+        return result.matched_count == 1
+
+
+def _as_seen(build: Build) -> dict[str, Any]:
+    """Matches the build only while nobody else moved it on or took it over."""
+    lease = None if build.lease is None else build.lease.model_dump()
+    return {"_id": build.id, "state": build.state, "lease": lease}

@@ -163,10 +163,8 @@ class Deploys:
         if result.matched_count != 1:
             raise ConflictError(f"deploy {deploy_id} is not processing any more")
 
-    async def replace_metadata(
-        self, deploy_id: str, *, seen: dict[str, Any], metadata: dict[str, Any]
-    ) -> bool:
-        """Put metadata back, if it still is exactly what was `seen`."""
+    async def replace_metadata(self, deploy_id: str, *, seen: Any, metadata: Any) -> bool:
+        """Put metadata back, if it still is exactly what was `seen`; None means null or gone."""
         result = await self._deploys.update_one(
             {"_id": deploy_id, "metadata": seen}, {"$set": {"metadata": metadata}}
         )

@@ -20,11 +20,16 @@ from blackstart.process import ChildProcess, free_port, temporary_folder
 
 START_TIMEOUT_S = 30.0
 ATTEMPTS = 3
+# A ceiling, taken up as it is needed. One large write keeps every page it touches in the cache
+# until it commits: a ceiling it does not fit under stops the server for good.
+CACHE_MB = 1_024
 USE_ANOTHER = "set BLACKSTART_MONGODB_URI to use a MongoDB of your own"
 
 
 @asynccontextmanager
-async def embedded_mongodb(folder: Path | None = None, *, cache_mb: int = 64) -> AsyncIterator[str]:
+async def embedded_mongodb(
+    folder: Path | None = None, *, cache_mb: int = CACHE_MB
+) -> AsyncIterator[str]:
     """Run a MongoDB on a free loopback port; yields its URI, stops it at the end.
 
     `folder` keeps the data, and acknowledged writes then survive a crash;
@@ -50,7 +55,7 @@ async def _start(folder: Path | None, cache_mb: int) -> tuple[ChildProcess, int]
         command += ["--storage-path", str(data / "data"), "--cache-size", f"{cache_mb}M"]
         command += ["--log-level", "WARNING"]
         # Held open from before the start: a server that dies takes its temporary folder with it.
-        with open(data / "mongodb.log", "a+", errors="replace") as log:
+        with open(data / "mongodb.log", "a+", errors="replace") as log:  # noqa: ASYNC230
             child = ChildProcess.start(
                 "the embedded MongoDB",
                 command if folder is None else [*command, "--sync-on-commit"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from pymongo import AsyncMongoClient
@@ -16,6 +17,8 @@ from blackstart.store.deploys import Deploys
 from blackstart.store.sites import Sites
 
 CONNECT_TIMEOUT_MS = 5_000
+ANSWER_TIMEOUT_MS = 120_000
+CLOSE_TIMEOUT_S = 1.0
 
 
 class MetadataStore:
@@ -38,8 +41,10 @@ class MetadataStore:
         try:
             await self.database.command("ping")
         except PyMongoError as error:
+            # The driver goes on with its timeouts and its picture of the topology.
+            reason = str(error).splitlines()[0].partition(" (configured timeouts")[0][:160]
             raise DatabaseError(
-                f"MongoDB does not answer: {str(error).splitlines()[0][:200]}",
+                f"MongoDB does not answer: {reason}",
                 hint="check BLACKSTART_MONGODB_URI and that the server runs",
             ) from error
 
@@ -63,6 +68,7 @@ async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:
             tz_aware=True,
             serverSelectionTimeoutMS=CONNECT_TIMEOUT_MS,
             connectTimeoutMS=CONNECT_TIMEOUT_MS,
+            socketTimeoutMS=ANSWER_TIMEOUT_MS,
             appname="blackstart",
         )
     except (PyMongoError, ValueError) as error:
@@ -75,4 +81,6 @@ async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:
         await store.ping()
         yield store
     finally:
-        await client.close()
+        # A server that is gone cannot be told goodbye; that is no reason to wait for it.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(client.close(), CLOSE_TIMEOUT_S)

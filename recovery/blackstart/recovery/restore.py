@@ -22,10 +22,11 @@ async def restore_metadata(
     """
     if backup["_id"] != broken.id or backup["site_id"] != broken.site_id:
         raise ConflictError(f"the backup's document is not deploy {broken.id}")
-    if isinstance(parse_deploy({**broken.raw, "metadata": backup["metadata"]}), InvalidDeploy):
+    metadata = backup.get("metadata")
+    if isinstance(parse_deploy({**broken.raw, "metadata": metadata}), InvalidDeploy):
         raise ConflictError(f"the backup's metadata does not make deploy {broken.id} valid")
     restored = await store.deploys.replace_metadata(
-        broken.id, seen=broken.raw["metadata"], metadata=backup["metadata"]
+        broken.id, seen=broken.raw.get("metadata"), metadata=metadata
     )
     if restored:
         events("deploy.restored", broken.id, site=broken.site_id)

@@ -69,7 +69,7 @@ class Snapshots:
                 batch = []
         if batch:
             parts.append(await self._put_part(batch))
-        snapshot = Snapshot(taken_at.strftime("%Y%m%dT%H%M%SZ"), taken_at, count, parts)
+        snapshot = Snapshot(_snapshot_id(taken_at), taken_at, count, parts)
         await self._objects.put(_manifest_key(snapshot.id), snapshot.encode())
         return snapshot
 
@@ -78,10 +78,16 @@ class Snapshots:
         keys = await self._objects.list_keys(f"{PREFIX}manifests/")
         return [Snapshot.decode(await self._objects.get(key)) for key in keys]
 
-    async def newest(self) -> Snapshot | None:
-        """The one taken last, None when there is none."""
-        keys = await self._objects.list_keys(f"{PREFIX}manifests/")
-        return Snapshot.decode(await self._objects.get(keys[-1])) if keys else None
+    async def newest(self, *, before: datetime | None = None) -> Snapshot | None:
+        """The one taken last, or last before a moment; None when there is none.
+
+        After a bad write the newest snapshot may hold the damage: say when it was.
+        """
+        snapshots = await self.all()
+        return next(
+            (found for found in reversed(snapshots) if before is None or found.taken_at < before),
+            None,
+        )
 
     async def deploys(self, snapshot: Snapshot) -> AsyncIterator[dict[str, Any]]:
         """Every deploy document in a snapshot, in `_id` order.
@@ -100,6 +106,11 @@ class Snapshots:
         digest = hashlib.sha256(data).hexdigest()
         await self._objects.put(_part_key(digest), data)
         return digest
+
+
+def _snapshot_id(taken_at: datetime) -> str:
+    """Ids sort by time, to the clock's millisecond: two of one second never share a manifest."""
+    return f"{taken_at:%Y%m%dT%H%M%S}{taken_at.microsecond // 1000:03}Z"
 
 
 def _manifest_key(snapshot_id: str) -> str:

@@ -131,7 +131,7 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
 
 def rates(sites: int) -> Rates:
     """Visits per second: each site's share is the same in a fleet of any size."""
-    close_up = max(5.0, sites / 40)
+    close_up = max(6.0, sites / 40)
     return Rates(
         (
             (-90 * MINUTE, sites * 4 / (89.5 * MINUTE)),

@@ -35,6 +35,7 @@ NODE_NAMES = ("ams", "iad", "sin")
 PURGE_TOKEN = "drill"
 SITES_PER_WORKER = 100
 MIN_WORKERS = 4
+MAX_WORKERS = 12
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def assemble(
 
 def workers_for(sites: int) -> int:
     """How many build workers a fleet of that size has."""
-    return max(MIN_WORKERS, sites // SITES_PER_WORKER)
+    return min(MAX_WORKERS, max(MIN_WORKERS, sites // SITES_PER_WORKER))
 
 
 def _node(

@@ -21,7 +21,8 @@ from blackstart.drills.world.content import git_blob_id
 from blackstart.drills.world.fleet import Fleet, FleetSite
 
 DOMAIN = "localhost"
-CRAWLER_SHARE = 0.15
+CRAWLER_SHARE = 0.25
+NEW_QUERY_SHARE = 0.5
 RELOAD_S = 60.0
 SLOW_RELOAD_S = 600.0
 PATIENCE_S = 900.0
@@ -96,12 +97,19 @@ class Visitors:
             await self._clock.sleep(self._random.expovariate(rate))
             site, path, person = self._audience.choose(self._random)
             node = self._nodes[self._random.randrange(len(self._nodes))]
-            response = await self.visit(node, site.name, path, person=person)
+            query = "" if person else self._new_query()
+            response = await self.visit(node, site.name, path, query=query, person=person)
             if response.status < 400 or not person or self._clock.time() < self._t0:
                 continue
             if site.name not in self._reloading:
                 self._reloading.add(site.name)
                 self._clock.spawn(f"reload-{site.name}", self._reload(node, site, path))
+
+    def _new_query(self) -> str:
+        """Half of what crawlers ask for carries a query nobody used before: never in a cache."""
+        if self._random.random() < NEW_QUERY_SHARE:
+            return ""
+        return f"ref={self._random.getrandbits(32):08x}"
 
     async def monitor(self, site: FleetSite) -> None:
         """An uptime monitor's round: each page through the nodes that it watches.
@@ -114,10 +122,13 @@ class Visitors:
                 await self._clock.sleep(MONITOR_STEP_S)
                 await self.visit(node, site.name, path, person=False)
 
-    async def visit(self, node: Node, site: str, path: str, *, person: bool = True) -> Response:
+    async def visit(
+        self, node: Node, site: str, path: str, *, query: str = "", person: bool = True
+    ) -> Response:
         """One page view, journaled with the git blob id of what came."""
         host = f"{site}.{DOMAIN}"
-        request = Request("GET", quote(path), host, NO_HEADERS)
+        target = f"{quote(path)}?{query}" if query else quote(path)
+        request = Request("GET", target, host, NO_HEADERS)
         asked_at = self._clock.time() - self._t0
         response = await node.handle(request)
         body = response.body
