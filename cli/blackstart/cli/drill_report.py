@@ -12,7 +12,7 @@ from blackstart.cli.console import out
 from blackstart.drills.checks import Check, Status
 from blackstart.drills.incidents import Incident
 from blackstart.drills.result import Result
-from blackstart.drills.timeline import offset_text
+from blackstart.drills.timeline import count, offset_text
 
 PACIFIC = timezone(timedelta(hours=-8), "PST")
 MARKS = {
@@ -31,22 +31,26 @@ def print_report(result: Result, incident: Incident) -> None:
         f"safeguards: {', '.join(result.safeguards) or 'none, as in 2017'}"
     )
     out.print()
-    out.print(_timeline(result, incident))
-    out.print(_plans(result))
-    out.print(_came_back(result))
-    out.print()
-    out.print(_checks(result.checks))
+    for part in (
+        _timeline(result, incident),
+        _plans(result),
+        _came_back(result),
+        _checks(result.checks),
+    ):
+        out.print(part)
+        out.print()
     out.print(_last_line(result))
 
 
 def _timeline(result: Result, incident: Incident) -> Table:
-    """What emerged in the middle, what the review tells at the right."""
-    table = _table("Offset", "PST", "What emerged", "The review says")
-    rows = [(moment.offset_s, moment.event, "") for moment in result.timeline]
-    rows += [(milestone.offset_s, "", milestone.what) for milestone in incident.milestones]
-    for offset_s, emerged, review in sorted(rows, key=lambda row: row[0]):
+    """What emerged, and in between what the review tells."""
+    table = _table("Offset", "PST", "What emerged, and what the review tells")
+    rows = [(moment.offset_s, False, moment.event) for moment in result.timeline]
+    rows += [(milestone.offset_s, True, milestone.what) for milestone in incident.milestones]
+    for offset_s, review, what in sorted(rows):
         clock = incident.fault_time.astimezone(PACIFIC) + timedelta(seconds=offset_s)
-        table.add_row(offset_text(offset_s), f"{clock:%H:%M}", emerged, Text(review, style="dim"))
+        told = Text(f"review: {what}", style="dim italic") if review else Text(what)
+        table.add_row(offset_text(offset_s), f"{clock:%H:%M}", told)
     return table
 
 
@@ -67,18 +71,20 @@ def _came_back(result: Result) -> Text:
         f"{count} {way.replace('_', ' ')}" for way, count in result.outcomes.items() if count
     )
     return Text(
-        f"{fleet.affected_deploys} damaged deploys, {fleet.affected_sites} sites showed one: {ways}"
+        f"{count(fleet.affected_deploys, 'damaged deploy')}, "
+        f"{count(fleet.affected_sites, 'site')} showed one: {ways}"
     )
 
 
 def _checks(checks: list[Check]) -> Table:
-    """One line each when it passed; expected against observed when it did not."""
-    table = _table("Check", "", "Observed")
+    """What was observed; beside what was expected when that differs."""
+    table = _table("Check", "")
     for check in checks:
-        observed = Text(check.observed)
+        told = Text(check.title, style="bold")
         if check.status is not Status.PASSED:
-            observed = Text(f"expected: {check.expected}\nobserved: {check.observed}")
-        table.add_row(Text(check.title), MARKS[check.status], observed)
+            told.append(f"\nexpected: {check.expected}", style="not bold")
+        told.append(f"\n{check.observed}", style="not bold dim")
+        table.add_row(MARKS[check.status], told)
     return table
 
 
@@ -98,5 +104,5 @@ def _last_line(result: Result) -> Text:
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, ratio=1 if number >= 2 else None)
+        table.add_column(column, no_wrap=number + 1 < len(columns))
     return table

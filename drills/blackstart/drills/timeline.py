@@ -27,8 +27,8 @@ def timeline(journal: Journal) -> list[Moment]:
             journal,
             "responders.found",
             lambda entry: (
-                f"{entry.details['deploys']} damaged deploys found, "
-                f"{entry.details['sites_down']} sites show one"
+                f"{count(entry.details['deploys'], 'damaged deploy')} found; sites that show "
+                f"one: {entry.details['sites_down']}"
             ),
         ),
         *_first(journal, "build.stuck", lambda _: "first build sticks at the publish check"),
@@ -48,9 +48,16 @@ def timeline(journal: Journal) -> list[Moment]:
         *_each(
             journal,
             "snapshot.opened",
-            lambda entry: f"snapshot readable: {entry.details['found']} damaged deploys in it",
+            lambda entry: (
+                f"snapshot readable: {count(entry.details['found'], 'damaged deploy')} in it"
+            ),
         ),
-        *_first(journal, "deploy.restored", lambda _: "first deploy restored, by hand"),
+        *_first(
+            journal,
+            "deploy.restored",
+            lambda _: "first deploy restored, by hand",
+            actor="backup",
+        ),
         *_first(
             journal,
             "deploy.restored",
@@ -61,20 +68,27 @@ def timeline(journal: Journal) -> list[Moment]:
         *_each(
             journal,
             "responders.listed",
-            lambda entry: f"{entry.details['sites']} sites neither restored nor rebuilt",
+            lambda entry: f"{count(entry.details['sites'], 'site')} neither restored nor rebuilt",
         ),
         *_last(journal, "site.reverted", lambda _: "last site reverted"),
         *_each(
             journal,
             "responders.listed_missing_files",
-            lambda entry: f"{len(entry.details['missing'])} deploys have missing files",
+            lambda entry: (
+                f"files that never arrived: {count(len(entry.details['missing']), 'deploy')}"
+            ),
         ),
     ]
     return sorted(moments, key=lambda moment: moment.offset_s)
 
 
 def _modified(entry: Entry) -> str:
-    return f"{entry.details['modified']} deploys lose their metadata"
+    return f"metadata of {count(entry.details['modified'], 'deploy')} overwritten"
+
+
+def count(number: int, what: str) -> str:
+    """`1 site`, `2 sites`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _each(journal: Journal, action: str, tell: Tell, actor: str | None = None) -> list[Moment]:

@@ -39,7 +39,6 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
     mounted = "snapshot-mount" in safeguards
     readable_s = MOUNTED_S if mounted else SNAPSHOT_READABLE_S
     script_s = MOUNTED_SCRIPT_S if mounted else RESTORE_SCRIPT_S
-    everyone_else = (Plan.PRO, Plan.FREE)
     paying_most = (Plan.ENTERPRISE, Plan.GLOBAL)
     return (
         Step(
@@ -65,12 +64,6 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
             "lead",
             "push single stuck deploys through by hand, customers with SLAs first",
             lambda team: team.push_by_hand(SCRIPT_PUSH_S, *paying_most),
-        ),
-        Step(
-            45 * MINUTE,
-            "builds",
-            "push single stuck deploys of other customers through by hand",
-            lambda team: team.push_by_hand(50 * MINUTE, *everyone_else),
         ),
         Step(
             SCRIPT_PUSH_S,

@@ -21,8 +21,10 @@ from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
 
 # Cache bytes of a node for each plan, as a share of what all pages of the plan weigh.
-QUOTA_SHARES = {Plan.FREE: 0.4, Plan.PRO: 0.6, Plan.GLOBAL: 0.9, Plan.ENTERPRISE: 3.0}
+# Enterprise sites, the user's own among them, have more than they need.
+QUOTA_SHARES = {Plan.FREE: 0.4, Plan.PRO: 0.6, Plan.GLOBAL: 0.9}
 ENTRY_BYTES = 2_000
+ENTERPRISE_BYTES = 512 * 1024 * 1024
 
 
 async def build_world(
@@ -82,11 +84,12 @@ async def build_world(
 
 
 def _quotas(fleet: Fleet) -> dict[Plan, int]:
-    """Free sites share a node's small space, enterprise sites have more than they need."""
+    """Cache bytes of a node by plan: free sites share the least for what they are."""
     pages = dict.fromkeys(Plan, 0)
     for site in fleet.sites:
         pages[site.plan] += len(site.paths)
-    return {
-        plan: max(ENTRY_BYTES * 4, int(count * ENTRY_BYTES * QUOTA_SHARES[plan]))
-        for plan, count in pages.items()
+    quotas = {
+        plan: max(4 * ENTRY_BYTES, int(pages[plan] * ENTRY_BYTES * share))
+        for plan, share in QUOTA_SHARES.items()
     }
+    return {**quotas, Plan.ENTERPRISE: ENTERPRISE_BYTES}

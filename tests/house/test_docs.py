@@ -1,0 +1,61 @@
+"""The documents name what there is: nothing can be added without a word about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from blackstart.cli.main import app
+from blackstart.drills.accounting import Fate
+from blackstart.drills.checks import RULES
+from blackstart.drills.incidents import CATALOGUE as INCIDENTS
+from blackstart.drills.result import Result
+from blackstart.safeguards import CATALOGUE as SAFEGUARDS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DRILL = (ROOT / "docs" / "drill.md").read_text()
+ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+
+
+@pytest.mark.parametrize("command", [info.callback.__name__ for info in app.registered_commands])
+def test_every_command_is_documented(command: str) -> None:
+    assert re.search(rf"blackstart {command}\b", ALL)
+
+
+@pytest.mark.parametrize("name", [safeguard.name for safeguard in SAFEGUARDS])
+def test_every_safeguard_is_documented(name: str) -> None:
+    assert f"`{name}`" in DRILL
+
+
+@pytest.mark.parametrize("check", [rule.id for rule in RULES])
+def test_every_check_is_documented(check: str) -> None:
+    assert f"`{check}`" in DRILL
+
+
+@pytest.mark.parametrize("name", sorted(INCIDENTS))
+def test_every_incident_is_documented(name: str) -> None:
+    assert f"drill {name}" in DRILL
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(Result)])
+def test_every_key_of_the_result_is_documented(key: str) -> None:
+    assert f"`{key}`" in DRILL
+
+
+@pytest.mark.parametrize("fate", sorted(Fate))
+def test_every_way_back_is_documented(fate: str) -> None:
+    assert f"`{fate}`" in DRILL
+
+
+@pytest.mark.parametrize("option", ["--sites", "--seed", "--with", "--repo", "--json", "--out"])
+def test_every_option_of_the_drill_is_in_the_readme(option: str) -> None:
+    assert f"`{option}" in README
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
