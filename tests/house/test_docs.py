@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
 from blackstart.cli.main import app
 from blackstart.drills.accounting import Fate
 from blackstart.drills.checks import RULES

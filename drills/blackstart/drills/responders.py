@@ -56,10 +56,11 @@ class Responders:
     async def push_by_hand(self, until_s: float, *plans: Plan) -> None:
         """Watch for stuck builds of some plans and push them through one at a time."""
         random = self.world.seed.fork("hand-push").random
+        sites = await self.world.services.store.sites.all()
+        mine = {site.id for site in sites if site.plan in plans}
         while self._offset() < until_s:
             for build in await self.world.services.store.builds.in_state(BuildState.STUCK):
-                site = await self.world.services.store.sites.get(build.site_id)
-                if site.plan in plans and self._offset() < until_s:
+                if build.site_id in mine and self._offset() < until_s:
                     await self.world.clock.sleep(random.uniform(*HAND_PUSH_S))
                     await self.world.services.builds.push_stuck(build)
             await self.world.clock.sleep(WATCH_STUCK_S)

@@ -20,8 +20,9 @@ from blackstart.seed import Seed
 class Actor:
     """One thread of the story: a visitor, a worker, a responder."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, story: Coroutine[Any, Any, None]) -> None:
         self.name = name
+        self.story = story
         self.task: asyncio.Task[None] | None = None
         self.wake: asyncio.Future[None] | None = None
         self.turn = 0
@@ -73,9 +74,9 @@ class VirtualClock(Clock):
     def spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Actor:
         """Start an actor; it first runs when its turn comes at the present time."""
         loop = asyncio.get_running_loop()
-        actor = Actor(name)
+        actor = Actor(name, coroutine)
         actor.wake = loop.create_future()
-        actor.task = loop.create_task(self._live(actor, coroutine))
+        actor.task = loop.create_task(self._live(actor))
         self._actors[actor] = None
         self._enter(actor, self._now)
         return actor
@@ -107,11 +108,13 @@ class VirtualClock(Clock):
         actor.turn += 1
         actor.task.cancel()
         try:
-            await actor.task
-        except asyncio.CancelledError:
-            pass
+            # Not awaited itself: its cancellation would hide one of whoever kills it.
+            await asyncio.wait([actor.task])
         finally:
             self._current, self._parked = before
+        self._forget(actor)
+        if not actor.task.cancelled():
+            actor.task.result()
 
     async def _run(self, actor: Actor) -> None:
         """Give the actor its turn; return when it sleeps again or has ended."""
@@ -126,16 +129,19 @@ class VirtualClock(Clock):
             assert actor.task is not None
             await actor.task
 
-    async def _live(self, actor: Actor, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _live(self, actor: Actor) -> None:
         assert actor.wake is not None
         try:
             await actor.wake
-            await coroutine
+            await actor.story
         finally:
-            coroutine.close()
-            self._actors.pop(actor, None)
+            self._forget(actor)
             if self._parked is not None and not self._parked.done():
                 self._parked.set_result(None)
+
+    def _forget(self, actor: Actor) -> None:
+        actor.story.close()
+        self._actors.pop(actor, None)
 
     def _running_actor(self) -> Actor:
         actor = self._current
@@ -186,5 +192,5 @@ class VirtualEvent:
         if timeout_s is not None:
             self._clock._enter(actor, self._clock.time() + timeout_s)
         await self._clock._park(actor)
-        self._waiting.pop(actor, None)
-        return self._is_set
+        # `set` empties the list of who waits; whoever still stands on it was woken by the timeout.
+        return self._waiting.pop(actor, None) is None
