@@ -47,8 +47,8 @@ async def build_world(
     journal = Journal(clock, t0)
     fleet = plan_fleet(site_count, seed, folder / "repositories", repositories)
     fleet.make_repositories(clock.time())
-    await store.create_indexes()
     await seed_fleet(fleet, store, objects, start=clock.now(), seed=seed)
+    await store.create_indexes()
     services = assemble(
         store,
         objects,
