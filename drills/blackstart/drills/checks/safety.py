@@ -32,7 +32,8 @@ def _right_bytes(evidence: Evidence) -> Finding:
         elif page.deploy_id not in evidence.missing:
             wrong.append(f"{page.site}{page.path} ({page.status})")
     observed = f"{judged - len(wrong)} of {judged} pages right"
-    return Finding(observed + (f", wrong: {some(wrong)}" if wrong else ""), not wrong)
+    observed += f", wrong: {some(wrong)}" if wrong else ""
+    return Finding(observed, not wrong if judged else None)
 
 
 def _no_older_over_newer(evidence: Evidence) -> Finding:

@@ -54,7 +54,8 @@ def _healthy_pages(evidence: Evidence) -> Finding:
         if visit.details["status"] >= 400 and not _never_arrived(evidence, visit):
             failed.append(visit.subject)
     observed = f"{len(failed)} of {total} visits failed"
-    return Finding(observed + (f": {some(failed)}" if failed else ""), not failed)
+    observed += f": {some(failed)}" if failed else ""
+    return Finding(observed, not failed if total else None)
 
 
 def _never_arrived(evidence: Evidence, visit: Entry) -> bool:

@@ -127,8 +127,8 @@ def rates(sites: int) -> Rates:
     close_up = max(6.0, sites / 40)
     return Rates(
         (
-            (-90 * MINUTE, sites * 4 / (89.5 * MINUTE)),
-            (-0.5 * MINUTE, close_up),
+            (-90 * MINUTE, sites * 4 / (90 * MINUTE)),
+            (-20.0, close_up),
             (2 * MINUTE, sites * 6 / (387 * MINUTE)),
         )
     )

@@ -7,6 +7,7 @@ read from it, never totals.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -44,6 +45,20 @@ class Rates:
             if offset_s >= start_s:
                 rate = value
         return rate
+
+    def gap_s(self, offset_s: float, random: Random) -> float:
+        """Seconds from `offset_s` to the next visit: a Poisson process whose rate steps.
+
+        A draw that would run past a step starts anew there (it has no memory).
+        """
+        start_s = offset_s
+        for step_s in (step_s for step_s, _ in self.steps if step_s > offset_s):
+            rate = self.at(offset_s)
+            gap_s = random.expovariate(rate) if rate else math.inf
+            if offset_s + gap_s < step_s:
+                return offset_s + gap_s - start_s
+            offset_s = step_s
+        return offset_s + random.expovariate(self.at(offset_s)) - start_s
 
 
 @dataclass
@@ -93,8 +108,8 @@ class Visitors:
     async def run(self, end: float) -> None:
         """Visit until the virtual time `end`."""
         while self._clock.time() < end:
-            rate = self._rates.at(self._clock.time() - self._t0)
-            await self._clock.sleep(self._random.expovariate(rate))
+            offset_s = self._clock.time() - self._t0
+            await self._clock.sleep(self._rates.gap_s(offset_s, self._random))
             site, path, person = self._audience.choose(self._random)
             node = self._nodes[self._random.randrange(len(self._nodes))]
             query = "" if person else self._new_query()
