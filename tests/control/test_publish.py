@@ -123,7 +123,8 @@ async def test_in_2017_an_invalid_latest_deploy_leaves_the_next_one_whole_but_st
         await bench.publisher.publish(stuck.id)
     assert await bench.deploy(stuck.id) == stuck
     assert await bench.published_id(site) == latest.id
-    assert bench.events.subjects("publish.check_failed") == [stuck.id]
+    details = [detail for action, _, detail in bench.events.happened if action == "publish.checked"]
+    assert (details[-1]["latest"], details[-1]["outcome"]) == (latest.id, "failed")
 
 
 async def test_a_stuck_deploy_can_be_pushed_through(bench: Bench) -> None:

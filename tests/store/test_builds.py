@@ -65,7 +65,7 @@ async def test_the_queue_goes_by_priority_then_age_then_id(store: MetadataStore)
     assert order == ["urgent", "twin-a", "twin-b", "late"]
     running = await store.builds.in_state(BuildState.RUNNING)
     assert [build.id for build in running] == order
-    assert [build.id for build in await store.builds.of_site("s1")][0] == "urgent"
+    assert [build.id for build in await store.builds.of_site("s1")][:2] == ["urgent", "late"]
 
 
 async def test_a_running_build_is_taken_over_only_after_its_lease(store: MetadataStore) -> None:
@@ -104,15 +104,32 @@ async def test_of_many_workers_exactly_one_takes_over_a_build_left_behind(
 async def test_a_claim_on_what_the_build_no_longer_is_fails(store: MetadataStore) -> None:
     seen = a_build("b1")
     await store.builds.insert(seen)
-    await store.builds.end("b1", BuildState.DONE, log=["done"])
+    assert await store.builds.end(seen, BuildState.DONE, log=["done"])
     assert not await store.builds.claim(seen, a_lease("w1", 15))
     assert (await store.builds.get("b1")).state is BuildState.DONE
 
 
 async def test_ending_a_build_adds_to_its_log_and_lets_its_lease_go(store: MetadataStore) -> None:
-    await store.builds.insert(a_build("b1", lease=a_lease("w1", 15)))
-    await store.builds.end("b1", BuildState.STUCK, log=["one", "two"], error="stuck")
-    await store.builds.end("b1", BuildState.DONE, log=["three"])
+    running = a_build("b1", state=BuildState.RUNNING, lease=a_lease("w1", 15))
+    await store.builds.insert(running)
+    assert await store.builds.end(running, BuildState.STUCK, log=["one", "two"], error="stuck")
+    stuck = await store.builds.get("b1")
+    assert (stuck.state, stuck.error, stuck.lease) == (BuildState.STUCK, "stuck", None)
+    assert await store.builds.end(stuck, BuildState.DONE, log=["three"])
     ended = await store.builds.get("b1")
     assert ended.log == ["one", "two", "three"]
     assert (ended.state, ended.error, ended.lease) == (BuildState.DONE, None, None)
+
+
+async def test_who_lost_the_lease_can_neither_set_the_deploy_nor_end_the_build(
+    store: MetadataStore,
+) -> None:
+    mine = a_build("b1", state=BuildState.RUNNING, lease=a_lease("slow", 15))
+    await store.builds.insert(mine)
+    assert await store.builds.set_deploy(mine, "d1", "c" * 40)
+    assert await store.builds.claim(mine, a_lease("heir", 30))
+    theirs = await store.builds.get("b1")
+    assert not await store.builds.set_deploy(mine, "d2", "d" * 40)
+    assert not await store.builds.end(mine, BuildState.ERROR, log=["broken"], error="broken")
+    assert await store.builds.get("b1") == theirs
+    assert (theirs.deploy_id, theirs.commit_ref) == ("d1", "c" * 40)

@@ -124,9 +124,10 @@ async def test_completed_deploys_are_the_ready_ones_but_one_newest_first(
         a_deploy(3, state=PROCESSING),
         a_deploy(4),
         a_deploy(5, site_id="s2"),
+        *(a_deploy(number) for number in range(6, 20)),
     )
     found = [deploy async for deploy in store.deploys.completed_newest_first("s1", but="s1-d4")]
-    assert [deploy.number for deploy in found] == [2, 1]
+    assert [deploy.number for deploy in found] == [*range(19, 5, -1), 2, 1]
 
 
 async def test_a_state_is_only_left_from_where_it_is(store: MetadataStore) -> None:

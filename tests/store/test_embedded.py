@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -72,11 +71,14 @@ async def test_nothing_is_left_when_what_it_was_started_for_fails(temporary: Pat
 async def test_nothing_is_left_when_its_parent_is_killed(
     temporary: Path, until: Callable[[Callable[[], bool]], Awaitable[None]]
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        uri = (await asyncio.to_thread(parent.stdout.readline)).decode().strip()
-        assert answers(uri)
-        parent.kill()
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    uri = (await parent.stdout.readline()).decode().strip()
+    assert answers(uri)
+    parent.kill()
+    await parent.wait()
     await until(lambda: not list(temporary.iterdir()))
     assert not answers(uri)
 

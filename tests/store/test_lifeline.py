@@ -14,7 +14,9 @@ import pytest
 from blackstart import lifeline
 
 READY = b"ready\n"
-WAIT = "import signal; print('ready', flush=True); signal.pause()"
+PATIENCE_S = 30
+WAIT = "import signal; signal.alarm(60); print('ready', flush=True); signal.pause()"
+"""Ends by itself in the end, so that a test that fails leaves nobody behind."""
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + WAIT
 LAST_WORDS = (
     """
@@ -46,39 +48,37 @@ def running(*arguments: str, code: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def last_words(process: subprocess.Popen[bytes]) -> bytes:
-    """All it says until everybody who could say something has ended."""
-    assert process.stdout is not None
-    said = process.stdout.read()
-    process.wait()
-    return said
+    """All it says until everybody who could say something has ended, while we hold the line."""
+    held, process.stdin = process.stdin, None
+    assert held is not None
+    with held:
+        return let_go(process)
 
 
 def let_go(process: subprocess.Popen[bytes]) -> bytes:
-    assert process.stdin is not None
-    process.stdin.close()
-    return last_words(process)
+    """As `last_words`, after closing our end of the line."""
+    try:
+        return process.communicate(timeout=PATIENCE_S)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
-def ended(*arguments: str, code: str) -> subprocess.CompletedProcess[bytes]:
-    """A lifeline that is held until its command ends by itself."""
+def ended(*arguments: str, code: str) -> tuple[int, bytes]:
+    """Exit code and output of a lifeline that is held until its command ends by itself."""
     with subprocess.Popen(
-        line(*arguments, code=code),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        line(*arguments, code=code), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        out, err = process.stdout.read(), process.stderr.read()
-        return subprocess.CompletedProcess(process.args, process.wait(), out, err)
+        said = last_words(process)
+    return process.returncode, said
 
 
 def test_the_commands_exit_code_and_output_are_passed_on() -> None:
-    done = ended(code="import sys; print('hello'); sys.exit(3)")
-    assert (done.returncode, done.stdout) == (3, b"hello\n")
+    assert ended(code="import sys; print('hello'); sys.exit(3)") == (3, b"hello\n")
 
 
 def test_the_command_cannot_read_what_the_parent_holds() -> None:
-    assert ended(code="import sys; print(repr(sys.stdin.read()))").stdout == b"''\n"
+    assert ended(code="import sys; print(repr(sys.stdin.read()))") == (0, b"''\n")
 
 
 def test_a_command_that_does_not_exist_is_one_line_and_127_and_its_folders_go(
@@ -98,15 +98,19 @@ def test_a_command_that_does_not_exist_is_one_line_and_127_and_its_folders_go(
     assert not folder.exists()
 
 
-def test_no_command_at_all_is_bad_usage() -> None:
-    done = subprocess.run(
-        [sys.executable, lifeline.__file__, "--grace", "1"],
-        input=b"",
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert b"no command given" in done.stderr
+def test_without_a_command_it_guards_its_folders_until_the_parent_lets_go(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", lifeline.__file__, "--remove", str(folder)],
+        stdin=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.poll() is None
+        assert folder.exists()
+        process.stdin.close()
+        assert process.wait() == 0
+    assert not folder.exists()
 
 
 def test_when_the_parent_lets_go_the_command_may_end_in_order() -> None:

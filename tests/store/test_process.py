@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blackstart.errors import ProcessError
-from blackstart.process import ChildProcess, temporary_folder
+from blackstart.process import ChildProcess, scratch_folder, temporary_folder
 
 WAIT = [sys.executable, "-c", "import signal; signal.pause()"]
 
@@ -65,3 +65,16 @@ def test_a_temporary_folder_is_private_and_says_what_it_is_for() -> None:
         assert folder.stat().st_mode & 0o077 == 0
     finally:
         folder.rmdir()
+
+
+async def test_a_scratch_folder_is_gone_afterwards_with_all_that_is_in_it() -> None:
+    with pytest.raises(RuntimeError, match="crash"):
+        async with scratch_folder("test") as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_text("data")
+            raise RuntimeError("crash")
+    assert not folder.exists()
+
+
+async def test_a_temporary_folder_can_be_made_within_another(tmp_path: Path) -> None:
+    assert temporary_folder("build", within=tmp_path).parent == tmp_path

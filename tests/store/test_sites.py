@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from blackstart.errors import ConflictError, NotFoundError
-from blackstart.model import Plan, Repo, Site
+from blackstart.model import InvalidDeploy, Plan, Repo, Site
 from blackstart.store import MetadataStore
 
 NOON = datetime(2017, 2, 2, 12, tzinfo=UTC)
@@ -86,3 +86,17 @@ async def test_of_many_who_publish_exactly_one_wins(store: MetadataStore) -> Non
     assert won.count(True) == 1
     published = (await store.sites.get("id-docs")).published_deploy_id
     assert published == f"d{won.index(True) + 1}"
+
+
+async def test_a_site_is_found_together_with_the_deploy_it_shows(store: MetadataStore) -> None:
+    assert await store.sites.with_published_deploy("docs") is None
+    await store.sites.insert_many([a_site("docs", published="d1"), a_site("new")])
+    assert await store.sites.with_published_deploy("new") == (a_site("new"), None)
+    assert await store.sites.with_published_deploy("docs") == (a_site("docs", "d1"), None)
+    await store.database["deploys"].insert_one({"_id": "d1", "site_id": "id-docs", "number": 1})
+    found = await store.sites.with_published_deploy("docs")
+    assert found is not None
+    site, deploy = found
+    assert site == a_site("docs", "d1")
+    assert isinstance(deploy, InvalidDeploy)
+    assert (deploy.id, deploy.site_id) == ("d1", "id-docs")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from blackstart.cdn.message import Request
 from blackstart.drills.oracle import Served
-from blackstart.drills.world.content import git_blob_id
+from blackstart.drills.world.fleet import FleetSite
 from blackstart.drills.world.traffic import DOMAIN, NO_HEADERS
 from blackstart.drills.world.world import World
 from blackstart.model import DeployState
@@ -18,12 +18,14 @@ async def read_everything(world: World) -> None:
     planned = {site.name: site for site in world.fleet.sites}
     for index, site in enumerate(await world.services.store.sites.all()):
         shown = site.published_deploy_id or ""
-        for path, _ in planned[site.name].paths:
-            world.oracle.site_pages.append(await _read(world, index, site.name, shown, path))
+        ours = planned[site.name]
+        for path, _ in ours.paths:
+            page = await _read(world, index, ours, site.name, shown, path)
+            world.oracle.site_pages.append(page)
         for deploy_id, commit in new.get(site.id, ()):
             host = site.name if deploy_id == shown else f"{deploy_id}--{site.name}"
             for file in sorted(world.oracle.commits[commit].files):
-                page = await _read(world, index, host, deploy_id, f"/{file}")
+                page = await _read(world, index, ours, host, deploy_id, f"/{file}")
                 world.oracle.deploy_pages.append(page)
 
 
@@ -36,12 +38,14 @@ async def _new_deploys(world: World) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-async def _read(world: World, index: int, label: str, deploy_id: str, path: str) -> Served:
+async def _read(
+    world: World, index: int, site: FleetSite, label: str, deploy_id: str, path: str
+) -> Served:
     nodes = world.services.nodes
     request = Request("GET", quote(path), f"{label}.{DOMAIN}", NO_HEADERS)
     response = await nodes[index % len(nodes)].handle(request)
     body = response.body
     if not isinstance(body, bytes):
         body = b"".join([chunk async for chunk in body])
-    blob = git_blob_id(body) if response.status == 200 else None
+    blob = site.blob_id(body) if response.status == 200 else None
     return Served(label, deploy_id, path, response.status, blob)

@@ -107,30 +107,39 @@ def prepare_out(folder: Path) -> None:
 
 
 def write_out(folder: Path, result: Result, journal: Iterable[str]) -> None:
-    """Keep journal and result; each file is whole or not there.
+    """Keep journal and result: both are written whole, or what was there before stays.
 
     Raises: StorageError, with nothing half-written left behind.
     """
+    journal_aside, result_aside = _aside(folder / JOURNAL_FILE), _aside(folder / RESULT_FILE)
     try:
-        _write(folder / JOURNAL_FILE, (f"{line}\n" for line in journal))
-        _write(folder / RESULT_FILE, [json.dumps(result.to_json(), indent=2), "\n"])
+        try:
+            _write(journal_aside, (f"{line}\n" for line in journal))
+            _write(result_aside, [json.dumps(result.to_json(), indent=2), "\n"])
+            journal_aside.replace(folder / JOURNAL_FILE)
+            result_aside.replace(folder / RESULT_FILE)
+            _sync_folder(folder)
+        finally:
+            journal_aside.unlink(missing_ok=True)
+            result_aside.unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to --out {folder}: {error.strerror}") from error
 
 
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
 def _write(path: Path, parts: Iterable[str]) -> None:
-    """Aside, to the disk, then renamed over the old one."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        os.fsync(descriptor)
     finally:
-        aside.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -66,6 +66,11 @@ class FleetSite:
     push_during_incident: bool = False
     user: UserRepository | None = None
 
+    def blob_id(self, data: bytes) -> str:
+        """The id that bytes have in this site's repository."""
+        sha256 = self.user is not None and self.user.object_format == "sha256"
+        return git_blob_id(data, sha256=sha256)
+
     def commit(self, index: int) -> Commit:
         commit = self.revisions[index].commit
         assert commit is not None, "the fleet's repositories were not made yet"

@@ -18,7 +18,6 @@ from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.node import Node
 from blackstart.drills.journal import Journal
 from blackstart.drills.world.clock import VirtualClock
-from blackstart.drills.world.content import git_blob_id
 from blackstart.drills.world.fleet import Fleet, FleetSite
 
 DOMAIN = "localhost"
@@ -113,7 +112,7 @@ class Visitors:
             site, path, person = self._audience.choose(self._random)
             node = self._nodes[self._random.randrange(len(self._nodes))]
             query = "" if person else self._new_query()
-            response = await self.visit(node, site.name, path, query=query, person=person)
+            response = await self.visit(node, site, path, query=query, person=person)
             if response.status < 400 or not person or self._clock.time() < self._t0:
                 continue
             if site.name not in self._reloading:
@@ -135,13 +134,13 @@ class Visitors:
         for node in watched:
             for path, _ in site.paths[:MONITORED_PAGES]:
                 await self._clock.sleep(MONITOR_STEP_S)
-                await self.visit(node, site.name, path, person=False)
+                await self.visit(node, site, path, person=False)
 
     async def visit(
-        self, node: Node, site: str, path: str, *, query: str = "", person: bool = True
+        self, node: Node, site: FleetSite, path: str, *, query: str = "", person: bool = True
     ) -> Response:
         """One page view, journaled with the git blob id of what came."""
-        host = f"{site}.{DOMAIN}"
+        host = f"{site.name}.{DOMAIN}"
         target = f"{quote(path)}?{query}" if query else quote(path)
         request = Request("GET", target, host, NO_HEADERS)
         asked_at = self._clock.time() - self._t0
@@ -151,15 +150,15 @@ class Visitors:
             body = b"".join([chunk async for chunk in body])
         self._journal(
             "visit",
-            site + path,
-            site=site,
+            site.name + path,
+            site=site.name,
             path=path,
             node=node.name,
             status=response.status,
             cache="hit" if "; hit" in (response.headers.get("cache-status") or "") else "miss",
             asked_at=round(asked_at, 3),
             person=person,
-            blob=git_blob_id(body) if response.status == 200 else None,
+            blob=site.blob_id(body) if response.status == 200 else None,
         )
         return response
 
@@ -169,7 +168,7 @@ class Visitors:
         while True:
             patient = self._clock.time() - began < PATIENCE_S or site.plan.sla_rank == 0
             await self._clock.sleep(RELOAD_S if patient else SLOW_RELOAD_S)
-            response = await self.visit(node, site.name, path)
+            response = await self.visit(node, site, path)
             if response.status < 400:
                 self._reloading.discard(site.name)
                 return

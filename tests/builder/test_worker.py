@@ -1,0 +1,322 @@
+"""Tests of building: from the queue to a published deploy, and all that can go wrong between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from blackstart.builder.git import Checkout, Git
+from blackstart.builder.worker import LEASE
+from blackstart.errors import StorageError
+from blackstart.model import Build, BuildState, DeployState, Repo, Site
+from blackstart.store import ObjectStore
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench, Client, Repository
+
+AFTER_THE_LEASE_S = LEASE.total_seconds() + 1
+
+
+@pytest.fixture
+async def site(bench: Bench, repository: Repository) -> Site:
+    return await bench.site(repo=repository.repo)
+
+
+async def ended(bench: Bench, build: Build) -> Build:
+    return await bench.store.builds.get(build.id)
+
+
+class Pausing(Git):
+    """git that holds every checkout until it is let go."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(cache)
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
+        self.reached.set()
+        await self.go_on.wait()
+        return await super().checkout(repo, commit, folder)
+
+
+class Stalling(ObjectStore):
+    """An object store whose uploads hang, so that a worker can die there."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        super().__init__(objects.backend)
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def put_blob(self, data: bytes, sha1: str) -> None:
+        self.reached.set()
+        await self.go_on.wait()
+        await super().put_blob(data, sha1)
+
+
+async def reached(place: Pausing | Stalling) -> None:
+    """Until the worker is there; fails the test when it never comes."""
+    await asyncio.wait_for(place.reached.wait(), 30)
+
+
+@asynccontextmanager
+async def until_it_dies(work: asyncio.Task[bool]) -> AsyncIterator[None]:
+    """The task is gone at the end, as a killed worker is."""
+    yield
+    work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+
+
+async def test_a_build_takes_the_head_all_the_way_to_the_visitor(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    repository.commit({"index.html": b"first"})
+    head = repository.commit({"index.html": b"second", "a/b.txt": b"text"})
+    build = await bench.builds.start(site)
+    assert await bench.worker().run_one()
+    build = await ended(bench, build)
+    assert (build.state, build.error, build.commit_ref) == (BuildState.DONE, None, head)
+    assert build.lease is None
+    deploy = await bench.deploy(build.deploy_id or "")
+    assert (deploy.commit_ref, deploy.build_id, deploy.branch) == (head, build.id, "main")
+    assert await bench.published_id(site) == deploy.id
+    visitor = client_of(bench.origin())
+    assert (await visitor.get("/")).content == b"second"
+    assert (await visitor.get("/a/b.txt")).content == b"text"
+
+
+async def test_a_build_of_a_named_commit_is_of_exactly_that_commit(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    bench.safeguards.enable("rebuild-by-commit")
+    first = repository.commit({"index.html": b"first"})
+    repository.commit({"index.html": b"second"})
+    await bench.builds.start(site, commit_ref=first)
+    await bench.worker().run_one()
+    assert (await client_of(bench.origin()).get("/")).content == b"first"
+
+
+async def test_the_same_commit_makes_the_same_tree_and_sends_nothing_twice(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home", "app.js": b"code"})
+    builds = [await bench.builds.start(site) for _ in range(2)]
+    while await bench.worker().run_one():
+        bench.clock.advance(1)
+    one, two = [await ended(bench, build) for build in builds]
+    assert one.deploy_id != two.deploy_id
+    trees = {(await bench.deploy(build.deploy_id or "")).metadata.tree for build in (one, two)}
+    assert len(trees) == 1
+    assert "uploading 2 of 2 files" in one.log
+    assert "uploading 0 of 2 files" in two.log
+
+
+async def test_what_is_not_published_is_in_the_log(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    (repository.folder / "link").symlink_to("index.html")
+    repository.commit({"index.html": b"home"})
+    build = await bench.builds.start(site)
+    await bench.worker().run_one()
+    log = (await ended(bench, build)).log
+    assert "skipped link: a symbolic link is not published" in log
+    assert log[-1].endswith("published")
+
+
+async def test_an_empty_queue_is_no_work(bench: Bench) -> None:
+    assert not await bench.worker().run_one()
+
+
+async def test_a_build_that_cannot_be_made_ends_as_an_error_that_says_why(
+    bench: Bench, repository: Repository, site: Site, tmp_path: Path
+) -> None:
+    bench.safeguards.enable("rebuild-by-commit")
+    repository.commit({".gitignore": b"nothing to publish"})
+    elsewhere = await bench.site("elsewhere", repo=Repo(url=str(tmp_path / "no"), branch="main"))
+    builds = {
+        "has no files to publish": await bench.builds.start(site),
+        f"no commit {'c' * 40}": await bench.builds.start(site, commit_ref="c" * 40),
+        "no such folder": await bench.builds.start(elsewhere),
+    }
+    while await bench.worker().run_one():
+        pass
+    for reason, queued in builds.items():
+        build = await ended(bench, queued)
+        assert build.state is BuildState.ERROR
+        assert reason in (build.error or "")
+        assert build.log[-1] == build.error
+        assert build.deploy_id is None
+    assert await bench.published_id(site) is None
+
+
+async def test_a_store_that_fails_ends_the_build_and_its_deploy_as_errors(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    class Full(ObjectStore):
+        async def put(self, key: str, data: bytes) -> None:
+            raise StorageError("the disk is full")
+
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    await bench.worker(deploys=bench.deploy_service(Full.open("memory://"))).run_one()
+    build = await ended(bench, queued)
+    assert (build.state, build.error) == (BuildState.ERROR, "the disk is full")
+    assert (await bench.deploy(build.deploy_id or "")).state is DeployState.ERROR
+
+
+async def test_no_checkout_is_left_behind(
+    bench: Bench,
+    repository: Repository,
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    repository.commit({"index.html": b"home"})
+    await bench.builds.start(site)
+    await bench.worker().run_one()
+    bench.safeguards.enable("rebuild-by-commit")
+    await bench.builds.start(site, commit_ref="c" * 40)
+    await bench.worker().run_one()
+    assert list(folder.iterdir()) == []
+
+
+async def test_no_two_workers_ever_run_one_build(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    builds = [await bench.builds.start(site) for _ in range(6)]
+
+    async def work(name: str) -> None:
+        worker = bench.worker(name)
+        while await worker.run_one():
+            pass
+
+    await asyncio.gather(*(work(f"w{number}") for number in range(4)))
+    assert sorted(bench.events.subjects("build.started")) == sorted(build.id for build in builds)
+    assert sorted(bench.events.subjects("build.done")) == sorted(build.id for build in builds)
+    assert len(await bench.store.deploys.of_site(site.id)) == len(builds)
+
+
+async def test_a_build_whose_worker_died_is_taken_over_after_its_lease_and_published_once(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    commit = repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    dying = bench.worker("dying", deploys=bench.deploy_service(stalling))
+    async with until_it_dies(asyncio.create_task(dying.run_one())):
+        await reached(stalling)
+    left = await ended(bench, queued)
+    assert left.state is BuildState.RUNNING
+    half_made = left.deploy_id
+
+    heir = bench.worker("heir")
+    assert not await heir.run_one(), "the lease still holds"
+    bench.clock.advance(AFTER_THE_LEASE_S)
+    repository.commit({"index.html": b"pushed meanwhile"})
+    assert await heir.run_one()
+    assert not await heir.run_one()
+
+    build = await ended(bench, queued)
+    assert (build.state, build.commit_ref) == (BuildState.DONE, commit)
+    assert build.deploy_id != half_made
+    assert (await bench.deploy(half_made or "")).state is DeployState.ERROR
+    assert len(bench.events.subjects("site.published")) == 1
+    assert await bench.published_id(site) == build.deploy_id
+    assert (await client_of(bench.origin()).get("/")).content == b"home"
+
+
+async def test_a_worker_that_was_thought_dead_in_its_checkout_changes_nothing_any_more(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    repository.commit({"index.html": b"old"})
+    queued = await bench.builds.start(site)
+    pausing = Pausing(bench.cache)
+    work = asyncio.create_task(bench.worker("slow", source=pausing).run_one())
+    await reached(pausing)
+    bench.clock.advance(AFTER_THE_LEASE_S)
+    repository.commit({"index.html": b"new"})
+    assert await bench.worker("heir").run_one()
+    done = await ended(bench, queued)
+
+    pausing.go_on.set()
+    await work
+    assert await ended(bench, queued) == done
+    assert await bench.published_id(site) == done.deploy_id
+    assert (await client_of(bench.origin()).get("/")).content == b"new"
+    assert bench.events.subjects("build.taken_over") == [queued.id]
+
+
+async def test_a_worker_that_was_thought_dead_in_its_upload_disturbs_the_heir_in_nothing(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    slow_store, heirs_store = Stalling(bench.objects), Stalling(bench.objects)
+    slow = bench.worker("slow", deploys=bench.deploy_service(slow_store))
+    heir = bench.worker("heir", deploys=bench.deploy_service(heirs_store))
+    slow_work = asyncio.create_task(slow.run_one())
+    await reached(slow_store)
+    bench.clock.advance(AFTER_THE_LEASE_S)
+    heirs_work = asyncio.create_task(heir.run_one())
+    await reached(heirs_store)
+
+    slow_store.go_on.set()
+    await slow_work
+    assert (await ended(bench, queued)).state is BuildState.RUNNING, "it is the heir's now"
+    heirs_store.go_on.set()
+    await heirs_work
+    build = await ended(bench, queued)
+    assert (build.state, build.error) == (BuildState.DONE, None)
+    assert await bench.published_id(site) == build.deploy_id
+    assert len(bench.events.subjects("site.published")) == 1
+
+
+async def test_a_build_that_sticks_at_the_publish_check_is_pushed_through(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    repository.commit({"index.html": b"first"})
+    await bench.builds.start(site)
+    worker = bench.worker()
+    await worker.run_one()
+    await bench.destroy(await bench.published_id(site) or "")
+    bench.clock.advance(1)
+    repository.commit({"index.html": b"second"})
+    queued = await bench.builds.start(site)
+    await worker.run_one()
+
+    stuck = await ended(bench, queued)
+    assert stuck.state is BuildState.STUCK
+    assert "cannot compare with deploy" in (stuck.error or "")
+    assert (await bench.deploy(stuck.deploy_id or "")).state is DeployState.PROCESSING
+    visitor = client_of(bench.origin())
+    assert (await visitor.get("/")).status_code == 404
+
+    await bench.builds.push_stuck(stuck)
+    pushed = await ended(bench, queued)
+    assert (pushed.state, pushed.error) == (BuildState.DONE, None)
+    assert pushed.log[-1] == "pushed through"
+    assert (await visitor.get("/")).content == b"second"
+
+
+async def test_a_worker_at_rest_wakes_when_the_doorbell_rings(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    work = asyncio.create_task(bench.worker().run_forever())
+    await bench.builds.start(site)
+    await bench.events.wait_for("build.done")
+    work.cancel()
+    ended_works, _ = await asyncio.wait([work], timeout=30)
+    assert ended_works == {work}, "it ends when it is told to"
+    assert await bench.published_id(site) is not None
