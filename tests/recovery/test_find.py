@@ -14,7 +14,7 @@ from blackstart.recovery.find import (
     sites_down,
     sla_order,
 )
-from blackstart.store.objects import blob_key
+from blackstart.store.objects import blob_key, tree_key
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -88,3 +88,19 @@ async def test_older_unready_and_broken_deploys_are_not_searched(bench: Bench) -
     assert await missing_files(bench.store, bench.objects, since=since) == []
     found = await missing_files(bench.store, bench.objects, since=older.created_at)
     assert found == [MissingFiles(site.id, older.id, ["app.js"])]
+
+
+async def test_a_deploy_whose_tree_cannot_be_read_is_named_and_the_search_goes_on(
+    bench: Bench,
+) -> None:
+    site = await bench.site()
+    since = bench.clock.now()
+    unlisted = await bench.release(site, {"index.html": PAGE})
+    short = await bench.release(site, {"index.html": SCRIPT})
+    await bench.objects.delete([tree_key(unlisted.metadata.tree or "")])
+    await lose(bench, SCRIPT)
+    found = await missing_files(bench.store, bench.objects, since=since)
+    assert {item.deploy_id: (item.paths, item.tree_unreadable) for item in found} == {
+        unlisted.id: ([], True),
+        short.id: (["index.html"], False),
+    }

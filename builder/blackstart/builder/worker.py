@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from pymongo.errors import PyMongoError
@@ -40,14 +41,15 @@ class Worker:
 
     async def run_forever(self) -> None:
         """Work until cancelled; a database that is away is waited for."""
-        while True:
+        while not _cancelled():
             self._doorbell.clear()
             try:
-                while await self.run_one():
+                while await self.run_one() and not _cancelled():
                     pass
             except PyMongoError as error:
                 self._events("worker.database_away", self.name, error=type(error).__name__)
-            await self._doorbell.wait(self._poll_s)
+            if not _cancelled():
+                await self._doorbell.wait(self._poll_s)
 
     async def run_one(self) -> bool:
         """Claim and run one build; False when there is none."""
@@ -106,3 +108,13 @@ class Worker:
                 from_states=[DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING],
                 to=DeployState.ERROR,
             )
+
+
+def _cancelled() -> bool:
+    """Whether this task was asked to end, even if the request was lost on its way.
+
+    The driver waits with `asyncio.wait_for`, and in Python 3.11 that drops a
+    cancellation which arrives together with its result.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -17,7 +17,6 @@ from blackstart.store.deploys import Deploys
 from blackstart.store.sites import Sites
 
 CONNECT_TIMEOUT_MS = 5_000
-ANSWER_TIMEOUT_MS = 120_000
 CLOSE_TIMEOUT_S = 1.0
 
 
@@ -68,7 +67,8 @@ async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:
             tz_aware=True,
             serverSelectionTimeoutMS=CONNECT_TIMEOUT_MS,
             connectTimeoutMS=CONNECT_TIMEOUT_MS,
-            socketTimeoutMS=ANSWER_TIMEOUT_MS,
+            # No socketTimeoutMS: with one the driver waits by asyncio.wait_for, which on Python
+            # 3.11 can lose a cancellation, and Ctrl-C with it.
             appname="blackstart",
         )
     except (PyMongoError, ValueError) as error:

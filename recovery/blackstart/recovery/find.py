@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from blackstart.errors import DigestMismatchError, ObjectNotFoundError
 from blackstart.model import Deploy, DeployState, InvalidDeploy, Site
 from blackstart.store import MetadataStore, ObjectStore
 
@@ -28,11 +29,15 @@ def sla_order(sites: list[Site]) -> list[Site]:
 
 @dataclass(frozen=True)
 class MissingFiles:
-    """A completed deploy that lists files whose bytes the object store does not hold."""
+    """A completed deploy that lists files whose bytes the object store does not hold.
+
+    `tree_unreadable` means that even the list is missing or damaged: any file may be.
+    """
 
     site_id: str
     deploy_id: str
     paths: list[str]
+    tree_unreadable: bool = False
 
 
 async def missing_files(
@@ -49,7 +54,11 @@ async def missing_files(
             continue
         if deploy.state is not DeployState.READY or deploy.metadata.tree is None:
             continue
-        tree = await objects.get_tree(deploy.metadata.tree)
+        try:
+            tree = await objects.get_tree(deploy.metadata.tree)
+        except (ObjectNotFoundError, DigestMismatchError):
+            found.append(MissingFiles(deploy.site_id, deploy.id, [], tree_unreadable=True))
+            continue
         missing = []
         for path, entry in sorted(tree.files.items()):
             if entry.sha1 not in known:
