@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -12,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +38,7 @@ Until = Callable[[Callable[[], bool]], Any]
 
 COMMAND = [sys.executable, "-P", "-m", "blackstart.cli", "drill"]
 SMALL = ["feb2", "--sites", "20"]
+PATIENCE_S = 120.0
 # The result's keys are a promise to scripts.
 KEYS = {
     "incident": str,
@@ -90,7 +93,7 @@ REFUSALS = {
     "too many sites": Refusal(["feb2", "--sites", "9" * 30], "a fleet of 9999"),
     "no number": Refusal(["feb2", "--sites", "abc"], "'--sites'"),
     "no seed": Refusal(["feb2", "--seed", "1.5"], "'--seed'"),
-    "no incident": Refusal([], "NAME"),
+    "no incident": Refusal([], "Missing argument"),
     "missing repository": Refusal(["feb2", "--repo", "{tmp}/missing"], "no such folder"),
     "no repository": Refusal(["feb2", "--repo", "{tmp}"], "not a git repository"),
     "no commit": Refusal(["feb2", "--repo", "{tmp}/empty"], "no readable commit"),
@@ -112,20 +115,44 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-async def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(
-    make_repository: Callable[[str], Repository],
-    tmp_path: Path,
-    temporary: Path,
-    until: Until,
-    refusal: Refusal,
-) -> None:
+WITH_A_DATABASE = ("no MongoDB", "no MongoDB address")
+AS_PROCESSES = ("unknown incident", "no commit", "out below a file", *WITH_A_DATABASE)
+
+
+@pytest.fixture
+def around(make_repository: Callable[[str], Repository], tmp_path: Path) -> set[Path]:
+    """All that is there before: a file, and a repository without a commit."""
     make_repository("empty").folder.rename(tmp_path / "empty")
     (tmp_path / "repositories").rmdir()
     (tmp_path / "file").write_bytes(b"kept")
-    before = sorted(tmp_path.rglob("*"))
-    arguments = [argument.format(tmp=tmp_path) for argument in refusal.arguments]
-    done = subprocess.run(
+    return set(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("case", [name for name in REFUSALS if name not in WITH_A_DATABASE])
+def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    temporary: Path,
+    around: set[Path],
+    case: str,
+) -> None:
+    refusal = REFUSALS[case]
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    done = call("drill", *(each.format(tmp=tmp_path) for each in refusal.arguments))
+    assert (done.code, done.out) == (refusal.code, "")
+    _is_one_line(done.err, refusal.said)
+    assert set(tmp_path.rglob("*")) == around | {temporary}
+
+
+@pytest.mark.parametrize("case", AS_PROCESSES)
+async def test_nor_does_a_whole_process_that_cannot_do_it_leave_anything(
+    tmp_path: Path, temporary: Path, around: set[Path], until: Until, case: str
+) -> None:
+    refusal = REFUSALS[case]
+    arguments = [each.format(tmp=tmp_path) for each in refusal.arguments]
+    done = await asyncio.to_thread(
+        subprocess.run,
         [*COMMAND, *arguments, "--json"],
         env=environment(temporary, refusal.more),
         cwd=tmp_path,
@@ -134,12 +161,16 @@ async def test_what_cannot_be_done_is_said_in_one_line_and_leaves_nothing(
         check=False,
     )
     assert (done.returncode, done.stdout) == (refusal.code, "")
-    [line] = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    assert refusal.said in line
+    _is_one_line(done.stderr, refusal.said)
     await until(lambda: not list(temporary.iterdir()))
-    assert sorted(tmp_path.rglob("*")) == before
+    assert set(tmp_path.rglob("*")) == around | {temporary}
     assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def _is_one_line(said: str, reason: str) -> None:
+    [line] = said.splitlines()
+    assert line.startswith("error: ")
+    assert reason in line
 
 
 # --- A day, twice ---
@@ -173,7 +204,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 
 
 def _start(folder: Path, hash_seed: str, more: list[str]) -> subprocess.Popen[str]:
-    (folder / "tmp").mkdir()
+    (folder / "tmp").mkdir(parents=True)
     return subprocess.Popen(
         [*COMMAND, *SMALL, "--seed", "7", "--out", str(folder / "out"), *more],
         env=environment(folder / "tmp", {"PYTHONHASHSEED": hash_seed}),
@@ -373,6 +404,23 @@ def test_a_check_that_did_not_pass_makes_exit_code_1_and_the_day_can_be_repeated
     assert (done.code, done.err) == (0, "")
 
 
+def test_the_report_of_a_failure_wraps_what_is_long_and_loses_no_word(
+    call: Call, monkeypatch: pytest.MonkeyPatch, result: Result
+) -> None:
+    expected = " ".join(f"expected-{number}" for number in range(20))
+    observed = " ".join(f"observed-{number}" for number in range(20))
+    failed = replace(result.checks[0], expected=expected, observed=observed, status=Status.FAILED)
+    module = sys.modules["blackstart.cli.drill"]
+    found = replace(result, checks=[failed])
+    monkeypatch.setattr(module, "_run", lambda order, quiet: (found, None))
+    done = call("drill", "feb2")
+    assert max(len(line.rstrip()) for line in done.out.splitlines()) <= 80
+    words = " ".join(done.out.split())
+    assert expected in words
+    assert observed in words
+    assert "FAILED" in words
+
+
 def test_the_command_that_repeats_a_day_names_all_that_made_it() -> None:
     order = Order(FEB2, 50, 9, Safeguards(["tolerant-api", "honest-origin"]))
     command = repeat_command(order, ["/my site", "/it's"])
@@ -399,29 +447,32 @@ ENDINGS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGK
 
 
 @pytest.mark.parametrize(
-    "phase", ["starting", "building the fleet", "warming the caches", "outage and response"]
+    ("phase", "signals"),
+    [
+        ("starting", [signal.SIGTERM]),
+        ("building the fleet", [signal.SIGINT, signal.SIGKILL]),
+        ("warming the caches", [signal.SIGTERM]),
+        ("outage and response", [signal.SIGINT, signal.SIGKILL]),
+    ],
 )
 async def test_a_drill_that_is_ended_leaves_no_process_and_no_folder(
-    tmp_path: Path, until: Until, phase: str
+    tmp_path: Path, until: Until, phase: str, signals: list[signal.Signals]
 ) -> None:
-    running = {}
-    for signum in ENDINGS:
+    running = {signum: _start(tmp_path / signum.name, "0", []) for signum in signals}
+    try:
+        for signum, process in running.items():
+            _end_in(process, phase, signum)
+        for signum, process in running.items():
+            out, err = process.communicate(timeout=PATIENCE_S)
+            assert (process.returncode, out) == (ENDINGS[signum], ""), err
+            assert "Traceback" not in err
+    finally:
+        for process in running.values():
+            process.kill()
+    for signum in signals:
         folder = tmp_path / signum.name
-        folder.mkdir()
-        running[signum] = subprocess.Popen(
-            [*COMMAND, *SMALL],
-            env=environment(folder),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    for signum, process in running.items():
-        _end_in(process, phase, signum)
-    for signum, process in running.items():
-        out, err = process.communicate()
-        assert (process.returncode, out) == (ENDINGS[signum], ""), err
-        assert "Traceback" not in err
-    await until(lambda: not [path for path in tmp_path.rglob("*") if path.parent != tmp_path])
+        await until(lambda folder=folder: not list((folder / "tmp").iterdir()))
+        assert list((folder / "out").iterdir()) == []
     await until(lambda: not _processes_that_know(str(tmp_path)))
 
 
