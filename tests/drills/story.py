@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from blackstart.drills.checks import RULES, Status
 from blackstart.drills.evidence import Evidence
 from blackstart.drills.journal import Journal
 from blackstart.drills.oracle import Oracle, Served, State, empty_state
@@ -140,3 +141,22 @@ def copy_of(state: State) -> State:
     for name, documents in state.collections.items():
         copy.collections[name].update(documents)
     return copy
+
+
+BY_ID = {rule.id: rule for rule in RULES}
+PASSED, FAILED, UNKNOWN = Status.PASSED, Status.FAILED, Status.UNKNOWN
+
+
+def status(check: str, story: Story) -> Status:
+    return BY_ID[check].run(story.evidence).status
+
+
+def small(*safeguards: str, mended: bool = False) -> Story:
+    """One site that shows a damaged deploy, and eighteen that are well: 5.2 % is one of them."""
+    story = Story(*safeguards)
+    story.deploy("d1", "hurt", 1, hit=True, mended=mended)
+    story.site("hurt", shows="d1")
+    for number in range(2, 20):
+        story.deploy(f"d{number}", f"well-{number}", 1)
+        story.site(f"well-{number}", shows=f"d{number}")
+    return story

@@ -31,7 +31,15 @@ async def test_all_twelve_outcomes_emerge(run_small_drill: RunDrill) -> None:
     assert sum(outcomes(verdict.evidence).values()) == hit
 
 
-@pytest.mark.parametrize("safeguard", [*BUILT, "all"])
+ALONE = [
+    name
+    if name in ("honest-origin", "snapshot-mount")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in BUILT
+]
+
+
+@pytest.mark.parametrize("safeguard", [*ALONE, "all"])
 async def test_what_each_safeguard_promises_holds(
     run_small_drill: RunDrill, safeguard: str
 ) -> None:
