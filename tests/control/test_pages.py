@@ -125,3 +125,13 @@ async def test_a_page_number_out_of_all_bounds_is_no_crash(
     browser: httpx2.AsyncClient, page: str
 ) -> None:
     assert (await browser.get(f"/?page={page}")).status_code == 200
+
+
+async def test_the_page_of_a_site_shows_its_builds_and_why_one_failed(
+    bench: Bench, browser: httpx2.AsyncClient
+) -> None:
+    site = await bench.site("docs", repo=Repo(url="/no/such/folder", branch="main"))
+    await bench.builds.start(site)
+    assert await bench.worker().run_one()
+    page = (await browser.get("/sites/docs")).text
+    assert "no such folder: /no/such/folder" in page

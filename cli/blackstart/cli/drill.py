@@ -20,7 +20,7 @@ ENDED_BY_SIGTERM = 143
 
 def drill(
     name: Annotated[str, typer.Argument(help="The incident; `blackstart incidents` lists them.")],
-    sites: Annotated[int, typer.Option(help="How many sites the fleet has.")] = 400,
+    sites: Annotated[int, typer.Option(help="How many sites the fleet has, 20 to 20000.")] = 400,
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
     safeguards: Annotated[
         str,
@@ -28,7 +28,9 @@ def drill(
     ] = "",
     repo: Annotated[
         list[str] | None,
-        typer.Option(help="A git repository of yours, put in the fleet and hit by the fault."),
+        typer.Option(
+            help="A git repository of yours, put in the fleet and hit by the fault; repeatable."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")

@@ -20,6 +20,7 @@ from blackstart.model import Plan
 PACIFIC = timezone(timedelta(hours=-8), "PST")
 REFRESH_S = 0.1
 LINES = 6
+RECENT = 400
 TOLD = {
     "fault.injected": "the migration overwrites metadata",
     "alert.fired": "alert: {subject}",
@@ -62,8 +63,7 @@ class LiveView:
     def __init__(self, drill: Drill) -> None:
         self._drill = drill
         self._read = 0
-        self._total: Counter[str] = Counter()
-        self._good: Counter[str] = Counter()
+        self._visits: deque[Entry] = deque(maxlen=RECENT)
         self._plans: dict[str, str] = {}
         self._happening: deque[str] = deque(maxlen=LINES)
 
@@ -83,10 +83,9 @@ class LiveView:
         self._read = len(world.journal)
 
     def _take(self, entry: Entry) -> None:
-        if entry.action == "visit" and entry.offset_s >= 0:
-            plan = self._plans[entry.details["site"]]
-            self._total[plan] += 1
-            self._good[plan] += entry.details["status"] < 400
+        if entry.action == "visit":
+            if entry.offset_s >= 0 and entry.actor == "visitors" and entry.details["person"]:
+                self._visits.append(entry)
         elif entry.action in TOLD:
             line = TOLD[entry.action].format(subject=entry.subject, actor=entry.actor)
             self._happening.append(f"{offset_text(entry.offset_s):>9}  {line}")
@@ -101,14 +100,20 @@ class LiveView:
         return text
 
     def _availability(self) -> RenderableType:
-        if not self._total:
+        if not self._visits:
             return Text("")
+        total: Counter[str] = Counter()
+        good: Counter[str] = Counter()
+        for visit in self._visits:
+            plan = self._plans[visit.details["site"]]
+            total[plan] += 1
+            good[plan] += visit.details["status"] < 400
         table = Table.grid(padding=(0, 3, 0, 0))
         cells = []
         for plan in Plan:
-            if self._total[plan]:
-                share = self._good[plan] / self._total[plan]
+            if total[plan]:
+                share = good[plan] / total[plan]
                 style = "green" if share > 0.999 else "red" if share < 0.97 else "yellow"
-                cells.append(Text(f"{plan.value} {share:.2%}", style=style))
-        table.add_row(Text("answered:"), *cells)
+                cells.append(Text(f"{plan.value} {share:.0%}", style=style))
+        table.add_row(Text("answered lately:"), *cells)
         return table

@@ -39,6 +39,11 @@ def print_report(result: Result, incident: Incident) -> None:
     ):
         out.print(part)
         out.print()
+    for own in result.repositories:
+        out.print(
+            f"your site {own.site}: {own.came_back.replace('_', ' ')}, down "
+            f"{own.downtime_min:.1f} min, {own.right_pages} of {own.pages} pages right at the end"
+        )
     out.print(_last_line(result))
 
 

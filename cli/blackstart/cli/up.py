@@ -399,7 +399,8 @@ class Platform:
             table.add_row("mongodb", address, "[dim]embedded[/]")
         out.print()
         out.print(table)
-        out.print("\nMake a site from a repository, build it, fetch its page through a node:\n")
+        out.print("\nMake a site from a repository, build it, fetch its page through a node")
+        out.print("when the build is done (the site's web page shows its builds):\n")
         for line in (
             """curl --json '{"name": "mine", "repo_url": "/path/to/repository"}' \\""",
             f"  {control}/api/v1/sites",

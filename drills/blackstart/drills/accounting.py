@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
+from statistics import mean, median
 
 from blackstart.drills.evidence import Evidence
 from blackstart.model import InvalidDeploy, Plan, parse_deploy
+
+SPAN_S = 600.0
 
 
 class Fate(StrEnum):
@@ -47,16 +51,22 @@ def outcomes(evidence: Evidence) -> dict[str, int]:
 
 
 def availability(evidence: Evidence) -> dict[str, float]:
-    """Plan -> share of visits after the fault that were answered, 0 to 1."""
-    total: Counter[Plan] = Counter()
-    good: Counter[Plan] = Counter()
+    """Plan -> share of people's visits after the fault that were answered, 0 to 1.
+
+    The mean over spans of ten minutes: traffic is a sample that is denser
+    around the fault, and each span counts the same.
+    """
+    total: Counter[tuple[Plan, int]] = Counter()
+    good: Counter[tuple[Plan, int]] = Counter()
     for visit in evidence.visits():
-        if visit.actor != "visitors":
-            continue
-        plan = evidence.plans[visit.details["site"]]
-        total[plan] += 1
-        good[plan] += visit.details["status"] < 400
-    return {plan.value: round(good[plan] / total[plan], 6) for plan in Plan if total[plan]}
+        if visit.actor == "visitors" and visit.details["person"]:
+            span = evidence.plans[visit.details["site"]], int(visit.offset_s // SPAN_S)
+            total[span] += 1
+            good[span] += visit.details["status"] < 400
+    shares: dict[Plan, list[float]] = {}
+    for span, visits in total.items():
+        shares.setdefault(span[0], []).append(good[span] / visits)
+    return {plan.value: round(mean(shares[plan]), 6) for plan in Plan if plan in shares}
 
 
 def downtime_s(evidence: Evidence) -> dict[str, float]:
@@ -102,3 +112,40 @@ def affected_sites(evidence: Evidence) -> set[str]:
         for raw in evidence.oracle.before.sites.values()
         if raw["published_deploy_id"] in evidence.hit
     }
+
+
+@dataclass(frozen=True)
+class OwnSite:
+    """What became of a site made of the user's own repository.
+
+    `pages` were read at the end, of which `right_pages` were byte for byte what
+    git holds; `came_back` is the fate of the deploy it showed at the fault.
+    """
+
+    site: str
+    came_back: str
+    downtime_min: float
+    pages: int
+    right_pages: int
+
+
+def own_sites(evidence: Evidence, names: Sequence[str]) -> list[OwnSite]:
+    """The account of each of the user's sites, in the order they were given."""
+    came_back = fates(evidence)
+    down = downtime_s(evidence)
+    result = []
+    for name in names:
+        shown = evidence.oracle.before.sites[evidence.site_ids[name]]["published_deploy_id"]
+        pages = [page for page in evidence.oracle.site_pages if page.site == name]
+        right = sum(page.blob == evidence.truth(page.deploy_id, page.path) for page in pages)
+        fate = came_back.get(str(shown))
+        result.append(
+            OwnSite(
+                name,
+                fate.value if fate else "not damaged",
+                round(down[name] / 60, 1),
+                len(pages),
+                right,
+            )
+        )
+    return result

@@ -45,11 +45,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a drill ends with: all that was seen, and how it is judged."""
+    """What a drill ends with: all that was seen, and how it is judged.
+
+    `own_sites` are the names of the sites made of the user's repositories.
+    """
 
     evidence: Evidence
     checks: list[Check]
     simulated_s: float
+    own_sites: Sequence[str] = ()
 
 
 class Drill:
@@ -79,7 +83,9 @@ class Drill:
         self.phase = "checking"
         evidence = Evidence(world.journal, world.oracle, world.safeguards)
         simulated_s = self.order.incident.end_s - self.order.incident.morning_s
-        return Verdict(evidence, _judge(evidence, took_effect=took_effect), simulated_s)
+        own_sites = [site.name for site in world.fleet.sites if site.user is not None]
+        checks = _judge(evidence, took_effect=took_effect)
+        return Verdict(evidence, checks, simulated_s, own_sites)
 
     async def _build(self, store: MetadataStore, objects: ObjectStore, folder: Path) -> World:
         self.phase = "building the fleet"

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from blackstart.drills.accounting import (
+    OwnSite,
     affected_sites,
     availability,
     downtime_by_plan,
     outcomes,
+    own_sites,
 )
 from blackstart.drills.checks import Check, Status
 from blackstart.drills.drill import Order, Verdict
@@ -51,6 +53,7 @@ class Result:
     outcomes: dict[str, int]
     availability: dict[str, float]
     downtime_min: dict[str, dict[str, float]]
+    repositories: list[OwnSite]
     timeline: list[Moment]
     journal_sha256: str
     simulated_s: float
@@ -84,6 +87,7 @@ def make_result(order: Order, verdict: Verdict, *, wall_s: float, peak_rss_mb: f
         outcomes=outcomes(evidence),
         availability=availability(evidence),
         downtime_min=downtime_by_plan(evidence),
+        repositories=own_sites(evidence, verdict.own_sites) if evidence.hit else [],
         timeline=timeline(evidence.journal),
         journal_sha256=evidence.journal.sha256(),
         simulated_s=verdict.simulated_s,

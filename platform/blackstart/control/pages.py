@@ -37,6 +37,9 @@ def pages_router(store: MetadataStore, views: Views) -> APIRouter:
         context = {
             "site": await views.site(site),
             "deploys": [views.deploy(deploy) for deploy in found],
+            "builds": [
+                views.build(build) for build in (await store.builds.of_site(site.id))[:PER_PAGE]
+            ],
         }
         return templates.TemplateResponse(request, "site.html", context)
 

@@ -57,7 +57,7 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
             10 * MINUTE,
             "builds",
             "go on with rebuilds of what is reported down",
-            lambda team: team.rebuild_reported(min(SCRIPT_PUSH_S, readable_s)),
+            lambda team: team.rebuild_reported(SCRIPT_PUSH_S),
         ),
         Step(
             4 * MINUTE,
