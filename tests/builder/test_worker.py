@@ -320,3 +320,30 @@ async def test_a_worker_at_rest_wakes_when_the_doorbell_rings(
     ended_works, _ = await asyncio.wait([work], timeout=30)
     assert ended_works == {work}, "it ends when it is told to"
     assert await bench.published_id(site) is not None
+
+
+async def test_a_slow_build_of_an_older_head_never_comes_out_over_a_newer_one(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"old"})
+    slow = Pausing(bench.cache)
+    first = await bench.builds.start(site)
+    work = asyncio.create_task(bench.worker("slow", source=slow).run_one())
+    await reached(slow)
+    newer = repository.commit({"index.html": b"new"})
+    second = await bench.builds.start(site)
+    assert await bench.worker("quick").run_one()
+    slow.go_on.set()
+    assert await work
+    shown = await bench.deploy(await bench.published_id(site) or "")
+    assert shown.commit_ref == newer
+    assert {(await ended(bench, build)).commit_ref for build in (first, second)} == {newer}
+
+
+async def test_a_repository_address_git_cannot_take_ends_the_build_and_not_the_worker(
+    bench: Bench,
+) -> None:
+    site = await bench.site("odd", repo=Repo(url="https://127.0.0.1/\0x", branch="main"))
+    build = await bench.builds.start(site)
+    assert await bench.worker().run_one()
+    assert (await ended(bench, build)).state is BuildState.ERROR

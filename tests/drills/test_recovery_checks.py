@@ -153,5 +153,16 @@ def test_new_deploys_and_work_that_was_under_way_may_change() -> None:
     story.new_deploy(60.0, "n1", "well-2", 2)
     for state, name in ((story.oracle.before, "uploading"), (story.oracle.final, "ready")):
         state.deploys["d3"] = {**state.deploys["d3"], "state": name}
-    story.oracle.final.sites["id-well-2"] = {**story.oracle.final.sites["id-well-2"], "x": 1}
+    site = story.oracle.final.sites["id-well-2"]
+    story.oracle.final.sites["id-well-2"] = {**site, "published_deploy_id": "n1"}
     assert status("outcome-12", story) is PASSED
+    story.oracle.final.sites["id-well-2"] = {**site, "plan": "free", "locked": True}
+    assert status("outcome-12", story) is FAILED
+    del story.oracle.final.sites["id-well-2"]
+    assert status("outcome-12", story) is FAILED
+
+
+def test_a_damaged_deploy_may_get_its_metadata_back_and_nothing_else() -> None:
+    story = accounted()
+    story.oracle.final.deploys["d1"] = {**story.oracle.final.deploys["d1"], "branch": "evil"}
+    assert status("outcome-12", story) is FAILED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.drills.story import FAILED, PASSED, Story, small, status
+from tests.drills.story import FAILED, PASSED, UNKNOWN, Story, small, status
 
 from blackstart.drills.checks import Status
 
@@ -87,6 +87,8 @@ def test_a_page_that_a_node_holds_is_served_with_the_right_bytes() -> None:
 def test_after_its_repair_a_site_is_healthy_again() -> None:
     story = small(mended=True)
     story.visit(10.0, "hurt", 404)
+    assert status("outcome-03", story) is UNKNOWN
+    story.visit(20.0, "hurt", blob="blob-d1", cache="hit")
     story.tell(100.0, "deploy.restored", "d1")
     story.visit(200.0, "hurt", blob="blob-d1")
     assert status("outcome-03", story) is PASSED

@@ -11,9 +11,11 @@ from blackstart.builder.git import Source
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
 from blackstart.errors import ConflictError, RepositoryError
-from blackstart.model import Build, Deploy, DeployState, ManifestFile
+from blackstart.model import Build, Deploy, DeployState, ManifestFile, Repo
 from blackstart.process import temporary_folder
 from blackstart.store import MetadataStore
+
+HEAD_ATTEMPTS = 5
 
 
 class Builder:
@@ -47,18 +49,38 @@ class Builder:
         if site.repo is None:
             raise RepositoryError(f"site {site.name} has no repository any more")
         await self._give_up_earlier_attempt(build)
-        commit = build.commit_ref or await self._source.head(site.repo)
+        for _ in range(HEAD_ATTEMPTS):
+            commit = build.commit_ref or await self._source.head(site.repo)
+            verdict = await self._build_commit(build, site.id, site.repo, commit, log)
+            if verdict is not None:
+                return verdict
+            log.append(f"branch {build.branch} moved on from {commit}: starting again")
+        raise RepositoryError(f"branch {build.branch} of {site.repo.url} moves too fast to build")
+
+    async def _build_commit(
+        self, build: Build, site_id: str, repo: Repo, commit: str, log: list[str]
+    ) -> Verdict | None:
+        """Build one commit; None when the branch has moved on and its head was wanted.
+
+        The branch is looked at again once the deploy has its number: a build
+        that saw a newer head then has a higher number, and comes out on top.
+        """
         folder = temporary_folder("build", within=self._folder)
         try:
-            checkout = await self._source.checkout(site.repo, commit, folder)
+            checkout = await self._source.checkout(repo, commit, folder)
             log.append(f"checked out {commit}: {len(checkout.paths)} files")
             log.extend(f"skipped {line}" for line in checkout.skipped)
             if not checkout.paths:
                 raise RepositoryError(f"commit {commit} has no files to publish")
             files = await asyncio.to_thread(digest_files, folder, checkout.paths)
             deploy = await self._deploys.announce(
-                site.id, files, branch=build.branch, commit_ref=commit, build_id=build.id
+                site_id, files, branch=build.branch, commit_ref=commit, build_id=build.id
             )
+            if build.commit_ref is None and await self._source.head(repo) != commit:
+                await self._store.deploys.move(
+                    deploy.id, from_states=[DeployState.UPLOADING], to=DeployState.CANCELLED
+                )
+                return None
             await self._keep(build, deploy, commit)
             await self._upload(deploy, files, folder, log)
         finally:

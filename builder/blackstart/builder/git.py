@@ -29,6 +29,7 @@ _NEVER_PUBLISHED = re.compile(r"(^|/)\.git")
 _HARMLESS = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_CONFIG_NOSYSTEM": "1",
     "LC_ALL": "C",

@@ -52,12 +52,12 @@ def drill(
     if out is not None:
         prepare_out(out)
     result, journal = _run(order, quiet=as_json)
+    if out is not None:
+        write_out(out, result, journal.lines())
     if as_json:
         print(json.dumps(result.to_json()))
     else:
         print_report(result, order.incident)
-    if out is not None:
-        write_out(out, result, journal.lines())
     if not result.passed:
         from blackstart.cli.console import err
 

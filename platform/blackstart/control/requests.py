@@ -18,7 +18,7 @@ class CreateSite(_Body):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
     plan: Plan = Plan.FREE
-    repo_url: Annotated[str, Field(min_length=1, max_length=2_000)]
+    repo_url: Annotated[str, Field(pattern=r"^[\x21-\x7e][\x20-\x7e\u00a0-\ud7ff]{0,1999}$")]
     branch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}$")] = "main"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from blackstart.drills.accounting import Fate, downtime_s, fates
 from blackstart.drills.checks.check import Finding, Rule, some
 from blackstart.drills.evidence import Evidence
@@ -9,6 +11,7 @@ from blackstart.drills.incidents.feb2 import ALL_RESTORED_S, END_S, FIX_S
 from blackstart.model import Plan
 
 ENTERPRISE_MAX_MIN = 10.0
+UNDER_WAY = frozenset({"new", "uploading", "processing"})
 
 
 def _newer_than_backup(evidence: Evidence) -> set[str]:
@@ -88,21 +91,31 @@ def _account(evidence: Evidence) -> Finding:
 
 
 def _healthy_changed(evidence: Evidence) -> list[str]:
-    """Documents from before the fault that were not damaged, and are not as they were.
-
-    Work in progress at the fault may go on: its documents may change state.
-    """
+    """Documents from before the fault that are not as they were, beyond what was damaged."""
     before, final = evidence.oracle.before, evidence.oracle.final
-    under_way = {"uploading", "processing", "new"}
     changed = []
     for collection, key in sorted(before.changed(final)):
         known = before.collections[collection].get(key)
-        if known is None or collection in ("sites", "builds") or key in evidence.hit:
-            continue
-        if collection == "deploys" and known["state"] in under_way:
-            continue
-        changed.append(f"{collection}/{key}")
+        now = final.collections[collection].get(key)
+        if known is not None and not _may_become(evidence, collection, known, now):
+            changed.append(f"{collection}/{key}")
     return changed
+
+
+def _may_become(
+    evidence: Evidence, collection: str, known: dict[str, Any], now: dict[str, Any] | None
+) -> bool:
+    """What may change by right: what a site shows, a damaged deploy's metadata, work under way."""
+    if now is None or collection == "manifests":
+        return False
+    if collection == "builds":
+        return True
+    if collection == "deploys" and known["state"] in UNDER_WAY:
+        return True
+    free = "published_deploy_id" if collection == "sites" else "metadata"
+    if collection == "deploys" and known["_id"] not in evidence.hit:
+        return False
+    return {**known, free: None} == {**now, free: None}
 
 
 RULES = (

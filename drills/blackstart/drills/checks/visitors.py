@@ -41,7 +41,8 @@ def _damaged_pages(evidence: Evidence) -> Finding:
     observed = f"{served} served from a node's cache, {failed} got {_miss_status(evidence)}"
     if wrong:
         observed += f", otherwise: {some(wrong)}"
-    return Finding(observed, None if not served and not failed else not wrong and failed > 0)
+    as_expected = False if wrong else (True if served and failed else None)
+    return Finding(observed, as_expected)
 
 
 def _healthy_pages(evidence: Evidence) -> Finding:
