@@ -66,8 +66,8 @@ async def test_a_large_fleet_passes(run_small_drill: RunDrill) -> None:
 
 
 async def test_a_fault_of_another_size_is_noticed(run_small_drill: RunDrill) -> None:
-    smaller = replace(FEB2, fault=OverwriteMetadata(share=0.046))
-    verdict = await run_small_drill(smaller)
+    smaller = replace(FEB2, fault=OverwriteMetadata(share=0.050))
+    verdict = await run_small_drill(smaller, sites=50)
     assert not_passed(verdict.checks) == {"outcome-01": Status.FAILED}
 
 
