@@ -40,11 +40,11 @@ settings.load_profile("house")
 START_S = 1_486_000_000.0
 PATIENCE_S = 30.0
 AUTHOR = {
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "ada@example.org",
+    "GIT_AUTHOR_NAME": "Site owner",
+    "GIT_AUTHOR_EMAIL": "owner@example.org",
     "GIT_AUTHOR_DATE": "1486000000 +0000",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "ada@example.org",
+    "GIT_COMMITTER_NAME": "Site owner",
+    "GIT_COMMITTER_EMAIL": "owner@example.org",
     "GIT_COMMITTER_DATE": "1486000000 +0000",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
