@@ -71,8 +71,6 @@ class Worker:
             verdict = await self._builder.run(build, log)
         except PublishCheckError as error:
             await self._end(build, BuildState.STUCK, log, error.message)
-        except PyMongoError:
-            raise
         except (BlackstartError, OSError, ValueError) as error:
             await self._fail_deploy(build)
             await self._end(build, BuildState.ERROR, log, str(error))

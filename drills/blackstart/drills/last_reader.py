@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
-from blackstart.cdn.message import Request
 from blackstart.drills.oracle import Served
 from blackstart.drills.world.fleet import FleetSite
-from blackstart.drills.world.traffic import DOMAIN, NO_HEADERS
+from blackstart.drills.world.traffic import fetch
 from blackstart.drills.world.world import World
 from blackstart.model import DeployState
 
@@ -42,10 +39,6 @@ async def _read(
     world: World, index: int, site: FleetSite, label: str, deploy_id: str, path: str
 ) -> Served:
     nodes = world.services.nodes
-    request = Request("GET", quote(path), f"{label}.{DOMAIN}", NO_HEADERS)
-    response = await nodes[index % len(nodes)].handle(request)
-    body = response.body
-    if not isinstance(body, bytes):
-        body = b"".join([chunk async for chunk in body])
+    response, body = await fetch(nodes[index % len(nodes)], label, path)
     blob = site.blob_id(body) if response.status == 200 else None
     return Served(label, deploy_id, path, response.status, blob)

@@ -140,14 +140,8 @@ class Visitors:
         self, node: Node, site: FleetSite, path: str, *, query: str = "", person: bool = True
     ) -> Response:
         """One page view, journaled with the git blob id of what came."""
-        host = f"{site.name}.{DOMAIN}"
-        target = f"{quote(path)}?{query}" if query else quote(path)
-        request = Request("GET", target, host, NO_HEADERS)
         asked_at = self._clock.time() - self._t0
-        response = await node.handle(request)
-        body = response.body
-        if not isinstance(body, bytes):
-            body = b"".join([chunk async for chunk in body])
+        response, body = await fetch(node, site.name, path, query)
         self._journal(
             "visit",
             site.name + path,
@@ -176,3 +170,13 @@ class Visitors:
     def reported_down(self) -> list[str]:
         """Names of the sites whose visitors are failing right now: what support hears."""
         return sorted(self._reloading)
+
+
+async def fetch(node: Node, label: str, path: str, query: str = "") -> tuple[Response, bytes]:
+    """Ask a node for a page of the host `label`; the response, and its body in one piece."""
+    target = f"{quote(path)}?{query}" if query else quote(path)
+    response = await node.handle(Request("GET", target, f"{label}.{DOMAIN}", NO_HEADERS))
+    body = response.body
+    if not isinstance(body, bytes):
+        body = b"".join([chunk async for chunk in body])
+    return response, body
