@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import os
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,14 @@ from blackstart.control.app import control_app
 from blackstart.control.builds import BuildService
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher
+from blackstart.control.queue import BuildQueue
 from blackstart.model import Deploy, InvalidDeploy, ManifestFile, Plan, Repo, Site
 from blackstart.origin import Origin
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore, embedded_mongodb
 from blackstart.store.metadata import connect
+from blackstart.store.objects import one_chunk
 
 # A busy machine is no failure.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -39,6 +42,7 @@ settings.load_profile("house")
 
 START_S = 1_486_000_000.0
 PATIENCE_S = 30.0
+LEASE_S = 60.0
 AUTHOR = {
     "GIT_AUTHOR_NAME": "Site owner",
     "GIT_AUTHOR_EMAIL": "owner@example.org",
@@ -66,6 +70,12 @@ class ManualClock(Clock):
 
     async def sleep(self, seconds: float) -> None:
         self.advance(seconds)
+
+    @asynccontextmanager
+    async def beside(self, name: str, story: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        """Nothing runs beside: this clock would rush ahead."""
+        story.close()
+        yield
 
     def event(self) -> Event:
         return WallEvent()
@@ -189,14 +199,14 @@ class Bench:
 
     async def announce(self, site: Site, files: Mapping[str, bytes]) -> Deploy:
         """A deploy whose files are still to come."""
-        return await self.deploys.announce(site.id, manifest_of(files), branch="main")
+        return await self.deploys.create(site.id, manifest_of(files), branch="main")
 
     async def processing(self, site: Site, files: Mapping[str, bytes]) -> Deploy:
         """A deploy that has its files and its pointer, but is not published."""
         deploy = await self.announce(site, files)
         for sha1 in deploy.metadata.pending_uploads:
             data = next(data for data in files.values() if sha1_of(data) == sha1)
-            await self.deploys.upload(deploy.id, sha1, data)
+            await self.deploys.upload(sha1, one_chunk(data))
         return await self.deploys.finish(deploy.id)
 
     async def release(self, site: Site, files: Mapping[str, bytes]) -> Deploy:
@@ -254,11 +264,13 @@ class Bench:
         return Worker(
             name,
             self.store,
+            BuildQueue(self.store, clock=self.clock, events=self.events, lease_s=LEASE_S),
             builder,
             clock=self.clock,
             events=self.events,
             doorbell=self.doorbell,
             poll_s=None,
+            beat_s=LEASE_S / 3,
         )
 
     def deploy_service(self, objects: ObjectStore) -> DeployService:

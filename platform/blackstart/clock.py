@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,6 +45,12 @@ class Clock(ABC):
     @abstractmethod
     def event(self) -> Event:
         """A fresh, unset event whose waits happen on this clock."""
+
+    @abstractmethod
+    def beside(
+        self, name: str, story: Coroutine[Any, Any, None]
+    ) -> AbstractAsyncContextManager[None]:
+        """Run `story` beside the body of an `async with`, and end it with the body."""
 
     def now(self) -> datetime:
         """The time as an aware UTC datetime, cut to the milliseconds MongoDB keeps."""
@@ -82,3 +90,12 @@ class WallClock(Clock):
 
     def event(self) -> Event:
         return WallEvent()
+
+    @asynccontextmanager
+    async def beside(self, name: str, story: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        task = asyncio.create_task(story, name=name)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])

@@ -8,6 +8,7 @@
     ├── InvalidDocumentError       a stored document does not validate
     │   └── InvalidDeployError     a deploy's metadata does not validate
     ├── PublishCheckError          the publish check could not compare
+    ├── TooLargeError              more bytes or files than are taken
     ├── DigestMismatchError        bytes do not have the digest they claim
     ├── RepositoryError            git could not give us the commit
     ├── HopError                   the next hop gave no answer
@@ -92,6 +93,13 @@ class PublishCheckError(BlackstartError):
 
     status = 409
     code = "publish_check"
+
+
+class TooLargeError(BlackstartError):
+    """More bytes than are taken."""
+
+    status = 413
+    code = "too_large"
 
 
 class DigestMismatchError(BlackstartError):

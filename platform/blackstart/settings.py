@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     safeguards: str = "all"
     domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")
     git_cache: Path = Path(".blackstart/git")
+    lease_s: float = Field(default=60.0, ge=1.0, le=3_600.0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from blackstart.builder.files import digest_files
 from blackstart.builder.git import Source
+from blackstart.builder.job import Job
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
 from blackstart.errors import ConflictError, RepositoryError
-from blackstart.model import Build, Deploy, DeployState, ManifestFile, Repo
+from blackstart.model import Deploy, DeployState, ManifestFile, Repo
 from blackstart.process import temporary_folder
 from blackstart.store import MetadataStore
 
 HEAD_ATTEMPTS = 5
+READ_BYTES = 1024 * 1024
 
 
 class Builder:
@@ -39,82 +42,130 @@ class Builder:
         self._source = source
         self._folder = folder
 
-    async def run(self, build: Build, log: list[str]) -> Verdict:
-        """Build it; what is done goes to `log`, line by line.
+    async def run(self, job: Job) -> Verdict:
+        """Build it; what an earlier worker left half-made is gone on with.
 
         Raises: RepositoryError; PublishCheckError when the deploy is whole but
-        stuck; other BlackstartErrors when the deploy did not get that far.
+        stuck; ConflictError when the build was lost; other BlackstartErrors
+        when the deploy did not get that far.
         """
+        build = job.build
         site = await self._store.sites.get(build.site_id)
         if site.repo is None:
             raise RepositoryError(f"site {site.name} has no repository any more")
-        await self._give_up_earlier_attempt(build)
+        repo = Repo(url=site.repo.url, branch=build.branch)
+        begun = await self._begun(job)
+        if begun is not None and begun.metadata.tree is not None:
+            return await self._publish(job, begun)
+        if begun is not None and begun.commit_ref is not None:
+            job.log(f"going on with deploy {begun.id}")
+            return await self._build_commit(job, repo, begun.commit_ref, begun)
+        if build.pinned:
+            assert build.commit_ref is not None
+            return await self._build_commit(job, repo, build.commit_ref, None)
+        return await self._build_head(job, repo)
+
+    async def _begun(self, job: Job) -> Deploy | None:
+        """The deploy that a worker before this one made, unless it is over."""
+        if job.build.deploy_id is None:
+            return None
+        deploy = await self._store.deploys.find(job.build.deploy_id)
+        if not isinstance(deploy, Deploy):
+            return None
+        over = deploy.state in (DeployState.ERROR, DeployState.CANCELLED)
+        return None if over else deploy
+
+    async def _build_head(self, job: Job, repo: Repo) -> Verdict:
+        """Build the branch head, and again when it has moved on meanwhile."""
         for _ in range(HEAD_ATTEMPTS):
-            commit = build.commit_ref or await self._source.head(site.repo)
-            verdict = await self._build_commit(build, site.id, site.repo, commit, log)
-            if verdict is not None:
-                return verdict
-            log.append(f"branch {build.branch} moved on from {commit}: starting again")
-        raise RepositoryError(f"branch {build.branch} of {site.repo.url} moves too fast to build")
+            commit = await self._source.head(repo)
+            try:
+                return await self._build_commit(job, repo, commit, None)
+            except _MovedOnError:
+                job.log(f"branch {repo.branch} moved on from {commit}: starting again")
+        raise RepositoryError(f"branch {repo.branch} of {repo.url} moves too fast to build")
 
     async def _build_commit(
-        self, build: Build, site_id: str, repo: Repo, commit: str, log: list[str]
-    ) -> Verdict | None:
-        """Build one commit; None when the branch has moved on and its head was wanted.
-
-        The branch is looked at again once the deploy has its number: a build
-        that saw a newer head then has a higher number, and comes out on top.
-        """
+        self, job: Job, repo: Repo, commit: str, begun: Deploy | None
+    ) -> Verdict:
         folder = temporary_folder("build", within=self._folder)
         try:
             checkout = await self._source.checkout(repo, commit, folder)
-            log.append(f"checked out {commit}: {len(checkout.paths)} files")
-            log.extend(f"skipped {line}" for line in checkout.skipped)
+            job.log(f"checked out {checkout.commit}: {len(checkout.paths)} files")
+            for line in checkout.skipped:
+                job.log(f"skipped {line}")
             if not checkout.paths:
                 raise RepositoryError(f"commit {commit} has no files to publish")
+            job.check()
             files = await asyncio.to_thread(digest_files, folder, checkout.paths)
-            deploy = await self._deploys.announce(
-                site_id, files, branch=build.branch, commit_ref=commit, build_id=build.id
-            )
-            if build.commit_ref is None and await self._source.head(repo) != commit:
-                await self._store.deploys.move(
-                    deploy.id, from_states=[DeployState.UPLOADING], to=DeployState.CANCELLED
-                )
-                return None
-            await self._keep(build, deploy, commit)
-            await self._upload(deploy, files, folder, log)
+            deploy = await self._deploy(job, repo, checkout.commit, files, begun)
+            await self._upload(job, deploy, files, folder)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        job.check()
         finished = await self._deploys.finish(deploy.id)
-        log.append(f"deploy {deploy.id}: tree {finished.metadata.tree}")
-        verdict = await self._publisher.publish(deploy.id)
-        log.append(f"deploy {deploy.id}: {verdict}")
-        return verdict
+        job.log(f"deploy {deploy.id}: tree {finished.metadata.tree}")
+        return await self._publish(job, finished)
 
-    async def _keep(self, build: Build, deploy: Deploy, commit: str) -> None:
-        """Note the deploy on the build, unless another worker has the build by now."""
+    async def _deploy(
+        self, job: Job, repo: Repo, commit: str, files: list[ManifestFile], begun: Deploy | None
+    ) -> Deploy:
+        """The deploy that these files go into: the one begun before, or a new one.
+
+        The branch is looked at again once a new deploy has its number: a build
+        that saw a newer head then has a higher number, and comes out on top.
+        Raises: _MovedOnError when the head was wanted and it is another now.
+        """
+        if begun is not None:
+            try:
+                return await self._deploys.announce(begun.id, files)
+            except ConflictError:
+                why = "the same commit gave other files"
+                await self._store.deploys.give_up(begun.id, DeployState.ERROR, why)
+        build = job.build
+        deploy = await self._deploys.create(
+            build.site_id,
+            files,
+            branch=repo.branch,
+            title=build.title,
+            commit_ref=commit,
+            build_id=build.id,
+        )
+        if not build.pinned and begun is None and await self._source.head(repo) != commit:
+            await self._store.deploys.give_up(deploy.id, DeployState.CANCELLED, "the branch moved")
+            raise _MovedOnError
         if not await self._store.builds.set_deploy(build, deploy.id, commit):
-            await self._store.deploys.move(
-                deploy.id, from_states=[DeployState.UPLOADING], to=DeployState.ERROR
-            )
-            raise ConflictError(f"build {build.id} was taken over by another worker")
+            job.lost.set()
+            await self._store.deploys.give_up(deploy.id, DeployState.ERROR, "the build was lost")
+            job.check()
+        return deploy
 
     async def _upload(
-        self, deploy: Deploy, files: list[ManifestFile], folder: Path, log: list[str]
+        self, job: Job, deploy: Deploy, files: list[ManifestFile], folder: Path
     ) -> None:
-        required = set(deploy.metadata.pending_uploads)
-        log.append(f"uploading {len(required)} of {len(files)} files")
+        required = set(await self._deploys.missing(deploy))
+        job.log(f"uploading {len(required)} of {len(files)} files")
         for file in files:
             if file.sha1 in required:
-                data = await asyncio.to_thread((folder / file.path).read_bytes)
-                await self._deploys.upload(deploy.id, file.sha1, data)
+                job.check()
+                await self._deploys.upload(file.sha1, _chunks(folder / file.path))
                 required.discard(file.sha1)
 
-    async def _give_up_earlier_attempt(self, build: Build) -> None:
-        """What a worker that died left half-made ends as an error; its files stay pending."""
-        if build.deploy_id is not None:
-            await self._store.deploys.move(
-                build.deploy_id,
-                from_states=[DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING],
-                to=DeployState.ERROR,
-            )
+    async def _publish(self, job: Job, deploy: Deploy) -> Verdict:
+        verdict = await self._publisher.publish(deploy.id)
+        job.log(f"deploy {deploy.id}: {verdict}")
+        return verdict
+
+
+class _MovedOnError(Exception):
+    """The branch has another head than the one that was built."""
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    """A file's bytes, read off the loop."""
+    file = await asyncio.to_thread(open, path, "rb")
+    try:
+        while data := await asyncio.to_thread(file.read, READ_BYTES):
+            yield data
+    finally:
+        file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -18,18 +19,19 @@ from starlette.routing import Route
 from blackstart.builder.build import Builder
 from blackstart.builder.git import Git
 from blackstart.builder.worker import Worker
-from blackstart.clock import Event, WallClock
+from blackstart.clock import WallClock
 from blackstart.control.deploys import DeployService
-from blackstart.control.publish import Publisher, Verdict
+from blackstart.control.publish import Publisher
+from blackstart.control.queue import BuildQueue
 from blackstart.control.service import node_purge
-from blackstart.events import Events, log_events
-from blackstart.model import Build
+from blackstart.events import log_events
 from blackstart.seed import Seed
 from blackstart.settings import Settings
 from blackstart.store import ObjectStore
 from blackstart.store.metadata import connect
 
 POLL_S = 1.0
+BEAT_S = 0.5
 BUILD_GRACE_S = 5.0
 """How long a build under way may take to end once the worker was asked to stop."""
 IDLE_GRACE_S = 1.0
@@ -65,52 +67,33 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
             events=events,
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
-        doorbell = clock.event()
-        builder = _BusyBuilder(store, deploys, publisher, Git(settings.git_cache))
+        queue = BuildQueue(store, clock=clock, events=events, lease_s=settings.lease_s)
         worker = Worker(
             f"{socket.gethostname()}-{os.getpid()}",
             store,
-            builder,
+            queue,
+            Builder(store, deploys, publisher, Git(settings.git_cache)),
             clock=clock,
             events=events,
-            doorbell=doorbell,
+            doorbell=clock.event(),
             poll_s=POLL_S,
+            beat_s=BEAT_S,
         )
-        stopping = clock.event()
-        work = asyncio.ensure_future(_work(worker, doorbell, stopping, events))
+        work = asyncio.ensure_future(worker.run_forever())
         try:
             yield WorkerService(_health_app(), work)
         finally:
-            stopping.set()
-            doorbell.set()
-            await asyncio.wait([work], timeout=BUILD_GRACE_S if builder.busy else IDLE_GRACE_S)
-            work.cancel()
-            await asyncio.wait([work])
+            await _stop(worker, work)
 
 
-class _BusyBuilder(Builder):
-    """A builder that can be asked whether it has a build in hand."""
-
-    busy = False
-
-    async def run(self, build: Build, log: list[str]) -> Verdict:
-        self.busy = True
-        try:
-            return await super().run(build, log)
-        finally:
-            self.busy = False
-
-
-async def _work(worker: Worker, doorbell: Event, stopping: Event, events: Events) -> None:
-    """As `Worker.run_forever`, with a place to stop between two builds."""
-    while not stopping.is_set():
-        try:
-            busy = await worker.run_one()
-        except PyMongoError as error:
-            events("worker.database_away", "worker", error=type(error).__name__)
-            busy = False
-        if not busy:
-            await doorbell.wait(POLL_S)
+async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
+    """Let the build in hand end; when it takes too long, leave it to another worker."""
+    worker.stop()
+    await asyncio.wait([work], timeout=IDLE_GRACE_S if worker.job is None else BUILD_GRACE_S)
+    work.cancel()
+    await asyncio.wait([work])
+    with contextlib.suppress(PyMongoError, TimeoutError):
+        await asyncio.wait_for(worker.give_back(), IDLE_GRACE_S)
 
 
 def _health_app() -> Starlette:

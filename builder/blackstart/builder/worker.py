@@ -3,111 +3,127 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
+import structlog
 from pymongo.errors import PyMongoError
 
 from blackstart.builder.build import Builder
+from blackstart.builder.job import Job
 from blackstart.clock import Clock, Event
+from blackstart.control.queue import BuildQueue
 from blackstart.errors import BlackstartError, PublishCheckError
 from blackstart.events import Events
-from blackstart.model import Build, BuildState, DeployState, Lease
+from blackstart.model import Build, BuildState, DeployState
 from blackstart.store import MetadataStore
-
-LEASE = timedelta(minutes=15)
 
 
 class Worker:
-    """Takes the queue's next build whenever the doorbell rings or the poll time is over."""
+    """Takes the queue's next build whenever the doorbell rings or the poll time is over.
+
+    `beat_s` is how often a running build's lease and log are seen to.
+    """
 
     def __init__(
         self,
         name: str,
         store: MetadataStore,
+        queue: BuildQueue,
         builder: Builder,
         *,
         clock: Clock,
         events: Events,
         doorbell: Event,
         poll_s: float | None,
+        beat_s: float,
     ) -> None:
         self.name = name
+        self.job: Job | None = None
         self._store = store
+        self._queue = queue
         self._builder = builder
         self._clock = clock
         self._events = events
         self._doorbell = doorbell
         self._poll_s = poll_s
+        self._beat_s = beat_s
+        self._stopping = False
 
     async def run_forever(self) -> None:
-        """Work until cancelled; a database that is away is waited for."""
-        while not _cancelled():
+        """Work until cancelled or asked to `stop`; a database that is away is waited for."""
+        while not self._ending():
             self._doorbell.clear()
             try:
-                while await self.run_one() and not _cancelled():
+                while await self.run_one() and not self._ending():
                     pass
             except PyMongoError as error:
                 self._events("worker.database_away", self.name, error=type(error).__name__)
-            if not _cancelled():
+            if not self._ending():
                 await self._doorbell.wait(self._poll_s)
+
+    def stop(self) -> None:
+        """Take no more builds; `run_forever` returns when the one in hand is done."""
+        self._stopping = True
+        self._doorbell.set()
 
     async def run_one(self) -> bool:
         """Claim and run one build; False when there is none."""
-        while True:
-            build = await self._store.builds.next_claimable(self._clock.now())
-            if build is None:
-                return False
-            lease = Lease(worker=self.name, until=self._clock.now() + LEASE)
-            if await self._store.builds.claim(build, lease):
-                build = build.model_copy(update={"state": BuildState.RUNNING, "lease": lease})
-                break
-        self._events("build.started", build.id, site=build.site_id, worker=self.name)
-        await self._run(build)
+        build = await self._queue.take(self.name)
+        if build is None:
+            return False
+        self.job = Job(build, self._store, self._queue, self._clock)
+        with structlog.contextvars.bound_contextvars(build_id=build.id, site_id=build.site_id):
+            heartbeat = self.job.heartbeat(self._beat_s)
+            async with self._clock.beside(f"{self.name}-heartbeat", heartbeat):
+                await self._run(self.job)
+        self.job = None
         return True
 
-    async def _run(self, build: Build) -> None:
-        log: list[str] = []
+    async def give_back(self) -> None:
+        """After a cancelled build: let another worker go on with it at once."""
+        if self.job is not None:
+            await self._queue.give_back(self.job.build)
+
+    async def _run(self, job: Job) -> None:
         try:
-            verdict = await self._builder.run(build, log)
+            verdict = await self._builder.run(job)
         except PublishCheckError as error:
-            await self._end(build, BuildState.STUCK, log, error.message)
+            await self._end(job, BuildState.STUCK, error.message)
         except (BlackstartError, OSError, ValueError) as error:
-            await self._fail_deploy(build)
-            await self._end(build, BuildState.ERROR, log, str(error))
+            await self._fail_deploy(job.build, str(error))
+            await self._end(job, BuildState.ERROR, str(error))
         else:
-            await self._end(build, BuildState.DONE, log, None, outcome=verdict)
+            await self._end(job, BuildState.DONE, None, outcome=verdict)
 
     async def _end(
-        self,
-        build: Build,
-        state: BuildState,
-        log: list[str],
-        error: str | None,
-        *,
-        outcome: str | None = None,
+        self, job: Job, state: BuildState, error: str | None, *, outcome: str | None = None
     ) -> None:
-        lines = log if error is None else [*log, error]
-        if not await self._store.builds.end(build, state, log=lines, error=error):
+        build = job.build
+        if error is not None:
+            job.log(error)
+        ended = await self._store.builds.end(
+            build, state, at=self._clock.now(), log=job.unsaved(), error=error
+        )
+        if not ended:
             self._events("build.taken_over", build.id, site=build.site_id, worker=self.name)
             return
-        ended = await self._store.builds.get(build.id)
+        current = await self._store.builds.get(build.id)
         self._events(
             f"build.{state}",
             build.id,
             site=build.site_id,
-            deploy=ended.deploy_id,
-            commit=ended.commit_ref,
+            deploy=current.deploy_id,
+            commit=current.commit_ref,
             outcome=outcome or error,
         )
 
-    async def _fail_deploy(self, build: Build) -> None:
-        current = await self._store.builds.get(build.id)
-        if current.deploy_id is not None and current.lease == build.lease:
-            await self._store.deploys.move(
-                current.deploy_id,
-                from_states=[DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING],
-                to=DeployState.ERROR,
-            )
+    async def _fail_deploy(self, build: Build, why: str) -> None:
+        current = await self._store.builds.find(build.id)
+        ours = current is not None and current.attempt == build.attempt
+        if current is not None and ours and current.deploy_id is not None:
+            await self._store.deploys.give_up(current.deploy_id, DeployState.ERROR, why)
+
+    def _ending(self) -> bool:
+        return self._stopping or _cancelled()
 
 
 def _cancelled() -> bool:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from blackstart.clock import Clock
 from blackstart.control.deploys import valid
 from blackstart.control.purge import Purge, site_tag
 from blackstart.errors import ConflictError, HopError, PublishCheckError
 from blackstart.events import Events
-from blackstart.model import Deploy, DeployState, InvalidDeploy, Site
+from blackstart.model import Context, Deploy, DeployState, InvalidDeploy, Site
 from blackstart.safeguards import Safeguards
 from blackstart.store import MetadataStore
 
 
 class Verdict(StrEnum):
-    """What became of a deploy that wanted to be published."""
+    """What became of a deploy that is whole; a preview is not meant to be published."""
 
     PUBLISHED = "published"
     SUPERSEDED = "superseded"
     LOCKED = "locked"
+    PREVIEW = "preview"
 
 
 class Publisher:
@@ -43,35 +45,82 @@ class Publisher:
     async def publish(self, deploy_id: str) -> Verdict:
         """Run the publish check, complete the deploy, make it current, purge.
 
+        It may be called again at any time, by whoever finds the deploy half-way.
         Raises: PublishCheckError when the check cannot compare: the deploy
-        then stays processing, whole but stuck, until `push`.
+        then stays processing, whole but stuck, until `push`. ConflictError
+        when the deploy has no tree yet or is over.
         """
         deploy = valid(await self._store.deploys.get(deploy_id))
+        if deploy.state is DeployState.READY:
+            return await self._verdict_so_far(deploy)
+        if deploy.context is not Context.PRODUCTION:
+            await self._ready(await self._complete(deploy))
+            return Verdict.PREVIEW
         superseded = await self._is_superseded(deploy)
-        deploy = await self._complete(deploy)
-        if superseded:
-            return self._not_published(deploy, Verdict.SUPERSEDED)
-        return await self._make_current(deploy, checked=True)
+        return await self._publish_completed(deploy, checked=True, superseded=superseded)
 
     async def push(self, deploy_id: str) -> Verdict:
         """Push a stuck deploy through: as `publish`, without the check that failed."""
         deploy = valid(await self._store.deploys.get(deploy_id))
-        return await self._make_current(await self._complete(deploy), checked=False)
+        return await self._publish_completed(deploy, checked=False, superseded=False)
 
     async def revert(self, site_id: str, deploy_id: str) -> None:
         """Make an older, ready deploy the site's current one, on purpose.
 
         Raises: InvalidDeployError; ConflictError when it is not a ready deploy of
-        the site, or the site's current deploy changed meanwhile.
+        the site, the site is locked, or its current deploy changed meanwhile.
         """
         site = await self._store.sites.get(site_id)
         deploy = valid(await self._store.deploys.get(deploy_id))
         if deploy.site_id != site_id or deploy.state is not DeployState.READY:
             raise ConflictError(f"deploy {deploy_id} is not a ready deploy of site {site.name}")
-        if not await self._swap(site, deploy):
-            raise ConflictError(f"site {site.name} was published meanwhile", hint="look again")
+        if deploy.id == site.published_deploy_id:
+            return
+        if site.locked:
+            raise ConflictError(
+                f"site {site.name} is locked at deploy {site.published_deploy_id}",
+                hint="unlock that deploy first",
+            )
+        if not await self._store.sites.publish(site, deploy.id, deploy.number):
+            raise ConflictError(f"site {site.name} was changed meanwhile", hint="look again")
         self._events("site.reverted", site_id, deploy=deploy_id, instead=site.published_deploy_id)
         await self._purge_site(site_id)
+
+    async def roll_back(self, site_id: str) -> Deploy:
+        """Revert a site to the newest ready deploy before the one it shows; returns that.
+
+        Raises: ConflictError when there is none, or as `revert`.
+        """
+        site = await self._store.sites.get(site_id)
+        current = await self._current(site)
+        before: dict[str, Any] = {"context": Context.PRODUCTION, "state": DeployState.READY}
+        if current is not None:
+            before["number"] = {"$lt": current.number}
+            found = newest_good(await self._store.deploys.of_site(site_id, where=before))
+            if found is not None:
+                await self.revert(site_id, found.id)
+                return found
+        raise ConflictError(
+            f"site {site.name} has no earlier deploy to go back to", hint="publish one first"
+        )
+
+    async def lock(self, deploy_id: str) -> None:
+        """Keep a site at this deploy, which it must show: builds go on, nothing is published.
+
+        Raises: NotFoundError; ConflictError when the site shows another deploy.
+        """
+        deploy = await self._store.deploys.get(deploy_id)
+        if not await self._store.sites.lock(deploy.site_id, deploy_id):
+            raise ConflictError(
+                f"deploy {deploy_id} is not the published one", hint="restore it before you lock it"
+            )
+        self._events("site.locked", deploy.site_id, deploy=deploy_id)
+
+    async def unlock(self, deploy_id: str) -> None:
+        """Let a deploy's site be published again, from the next one on. Raises: NotFoundError."""
+        deploy = await self._store.deploys.get(deploy_id)
+        await self._store.sites.unlock(deploy.site_id)
+        self._events("site.unlocked", deploy.site_id, deploy=deploy_id)
 
     async def _is_superseded(self, deploy: Deploy) -> bool:
         """The publish check: was a newer deploy of the site completed already?
@@ -112,34 +161,68 @@ class Publisher:
             outcome=outcome,
         )
 
-    async def _complete(self, deploy: Deploy) -> Deploy:
+    async def _publish_completed(
+        self, deploy: Deploy, *, checked: bool, superseded: bool
+    ) -> Verdict:
+        """Past the check: nobody calls the deploy off any more, anybody can go on with it."""
         if deploy.state is DeployState.READY:
-            return deploy
+            return await self._verdict_so_far(deploy)
+        deploy = await self._complete(deploy)
+        verdict = (
+            Verdict.SUPERSEDED if superseded else await self._make_current(deploy, checked=checked)
+        )
+        await self._ready(deploy)
+        if verdict is Verdict.PUBLISHED:
+            await self._purge_site(deploy.site_id)
+        else:
+            self._events(f"deploy.{verdict}", deploy.id, site=deploy.site_id, number=deploy.number)
+        return verdict
+
+    async def _verdict_so_far(self, deploy: Deploy) -> Verdict:
+        """Of a deploy that is ready: what became of it stays so."""
+        if deploy.context is not Context.PRODUCTION:
+            return Verdict.PREVIEW
+        site = await self._store.sites.get(deploy.site_id)
+        if site.published_deploy_id == deploy.id:
+            return Verdict.PUBLISHED
+        return Verdict.LOCKED if site.locked else Verdict.SUPERSEDED
+
+    async def _complete(self, deploy: Deploy) -> Deploy:
+        """Note when the deploy was completed. Raises: ConflictError when it is over already."""
         if deploy.metadata.tree is None:
             raise ConflictError(f"deploy {deploy.id} has no tree yet: it cannot be published")
+        if deploy.metadata.completed_at is not None:
+            return deploy
         metadata = deploy.metadata.model_copy(update={"completed_at": self._clock.now()})
         moved = await self._store.deploys.move(
             deploy.id,
             from_states=[DeployState.PROCESSING],
-            to=DeployState.READY,
+            to=DeployState.PROCESSING,
             metadata=metadata,
         )
         if not moved:
             raise ConflictError(f"deploy {deploy.id} is {deploy.state}, not processing")
-        self._events("deploy.ready", deploy.id, site=deploy.site_id, number=deploy.number)
-        return deploy.model_copy(update={"state": DeployState.READY, "metadata": metadata})
+        return deploy.model_copy(update={"metadata": metadata})
+
+    async def _ready(self, deploy: Deploy) -> None:
+        """The last step; whoever else goes on with the same deploy may have taken it already."""
+        moved = await self._store.deploys.move(
+            deploy.id, from_states=[DeployState.PROCESSING], to=DeployState.READY
+        )
+        if moved:
+            self._events("deploy.ready", deploy.id, site=deploy.site_id, number=deploy.number)
 
     async def _make_current(self, deploy: Deploy, *, checked: bool) -> Verdict:
-        """Compare-and-set the site until it shows this deploy or a newer one."""
+        """Compare-and-set the site until it shows this deploy or showed a newer one."""
         while True:
             site = await self._store.sites.get(deploy.site_id)
             if site.published_deploy_id == deploy.id:
                 return Verdict.PUBLISHED
             if site.locked:
-                return self._not_published(deploy, Verdict.LOCKED)
-            if await self._shows_newer(site, deploy):
-                return self._not_published(deploy, Verdict.SUPERSEDED)
-            if await self._swap(site, deploy):
+                return Verdict.LOCKED
+            if site.newest_published >= deploy.number:
+                return Verdict.SUPERSEDED
+            if await self._store.sites.publish(site, deploy.id, deploy.number):
                 break
         self._events(
             "site.published",
@@ -149,30 +232,18 @@ class Publisher:
             instead=site.published_deploy_id,
             checked=checked,
         )
-        await self._purge_site(site.id)
         return Verdict.PUBLISHED
 
-    async def _shows_newer(self, site: Site, deploy: Deploy) -> bool:
-        """A deploy's number stands outside its metadata, so this holds for invalid ones too."""
+    async def _current(self, site: Site) -> Deploy | InvalidDeploy | None:
         if site.published_deploy_id is None:
-            return False
-        current = await self._store.deploys.find(site.published_deploy_id)
-        return current is not None and current.number > deploy.number
-
-    async def _swap(self, site: Site, deploy: Deploy) -> bool:
-        return await self._store.sites.publish(
-            site.id, deploy.id, instead_of=site.published_deploy_id
-        )
+            return None
+        return await self._store.deploys.find(site.published_deploy_id)
 
     async def _purge_site(self, site_id: str) -> None:
         try:
             await self._purge([site_tag(site_id)])
         except HopError as error:
             self._events("purge.failed", site_id, error=error.message)
-
-    def _not_published(self, deploy: Deploy, verdict: Verdict) -> Verdict:
-        self._events(f"deploy.{verdict}", deploy.id, site=deploy.site_id, number=deploy.number)
-        return verdict
 
 
 def newest_good(deploys: list[Deploy | InvalidDeploy]) -> Deploy | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from blackstart.model import ManifestFile
@@ -10,7 +11,15 @@ from blackstart.safeguards import Safeguards
 from blackstart.store import MetadataStore, ObjectStore
 
 
-async def required_uploads(
+@dataclass(frozen=True)
+class UploadPlan:
+    """`required` digests, sorted; and the sizes in bytes of those known to be stored."""
+
+    required: list[str]
+    sizes: dict[str, int]
+
+
+async def plan_uploads(
     files: Sequence[ManifestFile],
     *,
     site_id: str,
@@ -18,8 +27,8 @@ async def required_uploads(
     store: MetadataStore,
     objects: ObjectStore,
     safeguards: Safeguards,
-) -> list[str]:
-    """The distinct digests of `files` that are not stored yet, sorted.
+) -> UploadPlan:
+    """Find the distinct digests of `files` that are not stored yet.
 
     With `verified-uploads` the object store is asked. Without it metadata is
     trusted, as in 2017: a digest counts as stored when another deploy of the
@@ -28,12 +37,17 @@ async def required_uploads(
     """
     wanted = sorted({file.sha1 for file in files})
     if "verified-uploads" in safeguards:
-        return [sha1 for sha1 in wanted if not await objects.has_blob(sha1)]
+        sizes = await objects.stat_blobs(wanted)
+        return UploadPlan([sha1 for sha1 in wanted if sha1 not in sizes], sizes)
+    trusted: dict[str, int] = {}
     stored: set[str] = set()
     async for raw, manifest in store.deploys.listing_digests(site_id, but=deploy_id):
         if not _says_pending(raw.get("metadata")):
             stored.update(file.sha1 for file in manifest.files)
-    return [sha1 for sha1 in wanted if sha1 not in stored]
+            trusted.update(
+                (file.sha1, file.size) for file in manifest.files if file.size is not None
+            )
+    return UploadPlan([sha1 for sha1 in wanted if sha1 not in stored], trusted)
 
 
 def _says_pending(metadata: Any) -> bool:

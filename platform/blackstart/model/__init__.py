@@ -2,6 +2,7 @@
 
 from blackstart.model.build import Build, BuildState, Lease
 from blackstart.model.deploy import (
+    Context,
     Deploy,
     DeployState,
     InvalidDeploy,
@@ -15,6 +16,7 @@ from blackstart.model.tree import Tree, TreeEntry
 __all__ = [
     "Build",
     "BuildState",
+    "Context",
     "Deploy",
     "DeployState",
     "InvalidDeploy",

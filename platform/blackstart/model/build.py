@@ -11,13 +11,23 @@ from blackstart.model.document import Document, Part
 
 
 class BuildState(StrEnum):
-    """Where a build is: `stuck` means its deploy is whole but the publish check failed."""
+    """Where a build is.
+
+    `stuck` means its deploy is whole but the publish check failed; `cancelled`
+    that somebody called it off, or that a newer build took its place.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     STUCK = "stuck"
     ERROR = "error"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to the build by itself."""
+        return self not in (BuildState.QUEUED, BuildState.RUNNING)
 
 
 class Lease(Part):
@@ -28,18 +38,27 @@ class Lease(Part):
 
 
 class Build(Document):
-    """One run of the builder; a lower `priority` is built first.
+    """One run of the builder; a lower `priority` is built first, then an earlier `due_at`.
 
-    `commit_ref` None means the branch head, looked up when the build starts.
+    `pinned` says that the commit was named and nothing else will do. Otherwise
+    the head of `branch` is built, and `commit_ref` is None until it is known.
+    `attempt` counts the workers that took the build; it fences off those that
+    lost it.
     """
 
     site_id: str
     deploy_id: str | None
     commit_ref: str | None
+    pinned: bool
     branch: str
+    title: str | None = None
     state: BuildState
     priority: int
+    due_at: datetime
     created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    attempt: int = 0
     lease: Lease | None = None
     log: list[str] = Field(default_factory=list)
     error: str | None = None

@@ -23,12 +23,20 @@ class DeployState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Context(StrEnum):
+    """What a deploy is for. Only a production deploy is ever published."""
+
+    PRODUCTION = "production"
+    BRANCH = "branch-deploy"
+    PREVIEW = "deploy-preview"
+
+
 class Metadata(Part):
     """What the deploy's files are and how far they got.
 
     `tree` is the pointer: the id of the tree object that lists the files.
-    `pending_uploads` are the SHA-1 digests still expected from the client.
-    `byte_count` is the sum of file sizes in bytes.
+    `pending_uploads` are the SHA-1 digests that the client was asked for, until all are there.
+    `byte_count` is the sum of file sizes in bytes, as far as they are known.
     """
 
     tree: str | None
@@ -45,6 +53,9 @@ class Deploy(Document):
     number: int = Field(ge=1)
     state: DeployState
     branch: str
+    context: Context = Context.PRODUCTION
+    title: str | None = None
+    error: str | None = None
     commit_ref: str | None
     build_id: str | None
     created_at: datetime

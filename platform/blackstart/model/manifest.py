@@ -12,11 +12,14 @@ Sha1 = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class ManifestFile(Part):
-    """One announced file: its path without leading slash, digest, and size in bytes."""
+    """One announced file: its path without leading slash, digest, and size in bytes.
+
+    A client of the API tells digests only: the size is then None until the bytes are there.
+    """
 
     path: str
     sha1: Sha1
-    size: int = Field(ge=0)
+    size: int | None = Field(default=None, ge=0)
 
 
 class Manifest(Document):

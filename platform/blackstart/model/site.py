@@ -33,11 +33,18 @@ class Repo(Part):
 
 
 class Site(Document):
-    """One site; `published_deploy_id` is what visitors get."""
+    """One site; `published_deploy_id` is what visitors get.
+
+    `newest_published` is the highest deploy number that was ever published:
+    publishing by itself only goes up, whatever was reverted meanwhile.
+    A locked site keeps the deploy it shows.
+    """
 
     name: str
     plan: Plan
     repo: Repo | None
     published_deploy_id: str | None = None
+    newest_published: int = 0
     locked: bool = False
     created_at: datetime
+    updated_at: datetime | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
-from blackstart.errors import ConflictError, NotFoundError
+from blackstart.errors import ConflictError, NotFoundError, TooLargeError
 from blackstart.model import (
+    Context,
     Deploy,
     DeployState,
     InvalidDeploy,
@@ -18,6 +19,8 @@ from blackstart.model import (
     Metadata,
     parse_deploy,
 )
+
+UNFINISHED = (DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING)
 
 
 class Deploys:
@@ -36,19 +39,33 @@ class Deploys:
             [("site_id", ASCENDING), ("number", DESCENDING)], unique=True
         )
 
-    async def insert(self, deploy: Deploy, manifest: Manifest) -> None:
-        """The manifest goes first, so that no deploy is ever without one.
-
-        Raises: ConflictError when the site has a deploy of that number already.
-        """
-        await self._manifests.insert_one(manifest.to_mongo())
+    async def insert(self, deploy: Deploy) -> None:
+        """Raises: ConflictError when the site has a deploy of that number already."""
         try:
             await self._deploys.insert_one(deploy.to_mongo())
         except DuplicateKeyError as error:
-            await self._manifests.delete_one({"_id": manifest.id})
             raise ConflictError(
                 f"site {deploy.site_id} has a deploy number {deploy.number} already"
             ) from error
+
+    async def insert_manifest(self, manifest: Manifest) -> bool:
+        """Keep what a client announced; False when the deploy has a manifest already.
+
+        Raises: TooLargeError when it does not fit into one document.
+        """
+        try:
+            await self._manifests.insert_one(manifest.to_mongo())
+        except DuplicateKeyError:
+            return False
+        except DocumentTooLarge as error:
+            raise TooLargeError(
+                f"{len(manifest.files)} files are too many for one deploy",
+                hint="their paths and digests must fit into 16 MB",
+            ) from error
+        return True
+
+    async def delete_manifest(self, deploy_id: str) -> None:
+        await self._manifests.delete_one({"_id": deploy_id})
 
     async def insert_many(self, deploys: Sequence[Deploy], manifests: Sequence[Manifest]) -> None:
         await self._manifests.insert_many([manifest.to_mongo() for manifest in manifests])
@@ -77,10 +94,16 @@ class Deploys:
         return Manifest.from_mongo(raw)
 
     async def of_site(
-        self, site_id: str, *, skip: int = 0, limit: int = 0
+        self,
+        site_id: str,
+        *,
+        skip: int = 0,
+        limit: int = 0,
+        where: Mapping[str, Any] | None = None,
     ) -> list[Deploy | InvalidDeploy]:
-        """A site's deploys, newest first; `limit` 0 means all."""
-        cursor = self._newest_first({"site_id": site_id}).skip(skip).limit(limit)
+        """A site's deploys, newest first; `limit` 0 means all, `where` names fields' values."""
+        query = {"site_id": site_id, **(where or {})}
+        cursor = self._newest_first(query).skip(skip).limit(limit)
         return [parse_deploy(raw) async for raw in cursor]
 
     async def many(self, deploy_ids: Iterable[str]) -> dict[str, Deploy | InvalidDeploy]:
@@ -97,8 +120,13 @@ class Deploys:
     async def completed_newest_first(
         self, site_id: str, *, but: str
     ) -> AsyncIterator[Deploy | InvalidDeploy]:
-        """Ready deploys of a site except `but`, newest first, read as asked for."""
-        query = {"site_id": site_id, "state": DeployState.READY, "_id": {"$ne": but}}
+        """Ready production deploys of a site except `but`, newest first, read as asked for."""
+        query = {
+            "site_id": site_id,
+            "state": DeployState.READY,
+            "context": Context.PRODUCTION,
+            "_id": {"$ne": but},
+        }
         skip, limit = 0, 1
         while found := await self._newest_first(query).skip(skip).limit(limit).to_list():
             for raw in found:
@@ -148,20 +176,52 @@ class Deploys:
         )
         return result.matched_count == 1
 
-    async def upload_arrived(self, deploy_id: str, sha1: str) -> None:
-        """One pending digest has its bytes now."""
-        await self._deploys.update_one(
-            {"_id": deploy_id}, {"$pull": {"metadata.pending_uploads": sha1}}
-        )
+    async def give_up(self, deploy_id: str, state: DeployState, why: str) -> bool:
+        """End a deploy that is not completed as cancelled or an error; False when it is past that.
 
-    async def set_pointer(self, deploy_id: str, tree_id: str) -> None:
-        """Record which tree a deploy is. Raises: ConflictError unless it is processing."""
+        What is completed is about to be published, or is: it is never taken back.
+        """
+        result = await self._deploys.update_one(
+            {
+                "_id": deploy_id,
+                "state": {"$in": list(UNFINISHED)},
+                "metadata.completed_at": None,
+            },
+            {"$set": {"state": state, "error": why}},
+        )
+        return result.matched_count == 1
+
+    async def set_pointer(self, deploy_id: str, tree_id: str, byte_count: int) -> None:
+        """All files are there: record which tree they are.
+
+        Raises: ConflictError unless the deploy is processing.
+        """
         result = await self._deploys.update_one(
             {"_id": deploy_id, "state": DeployState.PROCESSING},
-            {"$set": {"metadata.tree": tree_id}},
+            {
+                "$set": {
+                    "metadata.tree": tree_id,
+                    "metadata.byte_count": byte_count,
+                    "metadata.pending_uploads": [],
+                }
+            },
         )
         if result.matched_count != 1:
             raise ConflictError(f"deploy {deploy_id} is not processing any more")
+
+    async def branches(self, site_id: str) -> dict[str, Deploy | InvalidDeploy]:
+        """The newest ready branch deploy of each branch of a site."""
+        query = {"site_id": site_id, "state": DeployState.READY, "context": Context.BRANCH}
+        found: dict[str, Deploy | InvalidDeploy] = {}
+        async for raw in self._newest_first(query):
+            found.setdefault(str(raw.get("branch")), parse_deploy(raw))
+        return found
+
+    async def delete_of_site(self, site_id: str) -> None:
+        """Forget a site's deploys and what was announced for them."""
+        ids = [raw["_id"] async for raw in self._deploys.find({"site_id": site_id}, {"_id": 1})]
+        await self._deploys.delete_many({"site_id": site_id})
+        await self._manifests.delete_many({"_id": {"$in": ids}})
 
     async def replace_metadata(self, deploy_id: str, *, seen: Any, metadata: Any) -> bool:
         """Put metadata back, if it still is exactly what was `seen`; None means null or gone."""

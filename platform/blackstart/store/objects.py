@@ -8,7 +8,7 @@ write atomic (temporary object, then rename or commit).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,27 @@ class ObjectStore:
         if found != sha1:
             raise DigestMismatchError(f"content did not match its digest {sha1}: it is {found}")
         await self.put(blob_key(sha1), data)
+
+    async def put_blob_stream(
+        self, chunks: AsyncIterable[bytes], sha1: str, *, max_bytes: int
+    ) -> int:
+        data = b"".join([chunk async for chunk in chunks])
+        await self.put_blob(data, sha1)
+        return len(data)
+
+    async def stat_blobs(self, sha1s: Iterable[str]) -> dict[str, int]:
+        found = {}
+        for sha1 in sha1s:
+            key = blob_key(sha1)
+            try:
+                if self._in_memory:
+                    meta = obstore.head(self.backend, key)
+                else:
+                    meta = await obstore.head_async(self.backend, key)
+            except FileNotFoundError:
+                continue
+            found[sha1] = meta["size"]
+        return found
 
     async def has_blob(self, sha1: str) -> bool:
         """Whether the blob is stored: the object store itself is asked."""
@@ -164,6 +185,11 @@ class ObjectStore:
         except (BaseError, OSError) as error:
             raise StorageError(f"cannot list {prefix}: {_line(error)}") from error
         return sorted(meta["path"] for meta in metas)
+
+
+async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes in memory as a stream."""
+    yield data
 
 
 def blob_key(sha1: str) -> str:

@@ -27,9 +27,7 @@ class Sites:
         try:
             await self._sites.insert_one(site.to_mongo())
         except DuplicateKeyError as error:
-            raise ConflictError(
-                f"a site called {site.name!r} exists already", hint="choose another name"
-            ) from error
+            raise _taken(site.name) from error
 
     async def insert_many(self, sites: Sequence[Site]) -> None:
         await self._sites.insert_many([site.to_mongo() for site in sites])
@@ -76,10 +74,49 @@ class Sites:
         """Every site in name order."""
         return [Site.from_mongo(raw) async for raw in self._sites.find().sort("name", ASCENDING)]
 
-    async def publish(self, site_id: str, deploy_id: str, *, instead_of: str | None) -> bool:
-        """Make a deploy the site's current one, if the current one is still `instead_of`."""
+    async def named(self, name: str) -> list[Site]:
+        """The site of that name, or none."""
+        site = await self.by_name(name)
+        return [] if site is None else [site]
+
+    async def publish(self, seen: Site, deploy_id: str, number: int) -> bool:
+        """Make a deploy the site's current one, if the site is as `seen` and not locked."""
         result = await self._sites.update_one(
-            {"_id": site_id, "published_deploy_id": instead_of},
-            {"$set": {"published_deploy_id": deploy_id}},
+            {
+                "_id": seen.id,
+                "published_deploy_id": seen.published_deploy_id,
+                "newest_published": seen.newest_published,
+                "locked": False,
+            },
+            {
+                "$set": {
+                    "published_deploy_id": deploy_id,
+                    "newest_published": max(number, seen.newest_published),
+                }
+            },
         )
         return result.matched_count == 1
+
+    async def lock(self, site_id: str, deploy_id: str) -> bool:
+        """Keep a site at the deploy it shows; False when it shows another one."""
+        result = await self._sites.update_one(
+            {"_id": site_id, "published_deploy_id": deploy_id}, {"$set": {"locked": True}}
+        )
+        return result.matched_count == 1
+
+    async def unlock(self, site_id: str) -> None:
+        await self._sites.update_one({"_id": site_id}, {"$set": {"locked": False}})
+
+    async def change(self, site_id: str, fields: dict[str, Any]) -> None:
+        """Set some of a site's fields. Raises: ConflictError when its new name is taken."""
+        try:
+            await self._sites.update_one({"_id": site_id}, {"$set": fields})
+        except DuplicateKeyError as error:
+            raise _taken(fields.get("name")) from error
+
+    async def delete(self, site_id: str) -> None:
+        await self._sites.delete_one({"_id": site_id})
+
+
+def _taken(name: object) -> ConflictError:
+    return ConflictError(f"a site called {name!r} exists already", hint="choose another name")

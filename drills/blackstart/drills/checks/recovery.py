@@ -112,10 +112,10 @@ def _may_become(
         return True
     if collection == "deploys" and known["state"] in UNDER_WAY:
         return True
-    free = "published_deploy_id" if collection == "sites" else "metadata"
+    free = {"published_deploy_id", "newest_published"} if collection == "sites" else {"metadata"}
     if collection == "deploys" and known["_id"] not in evidence.hit:
         return False
-    return {**known, free: None} == {**now, free: None}
+    return {**known, **dict.fromkeys(free)} == {**now, **dict.fromkeys(free)}
 
 
 RULES = (

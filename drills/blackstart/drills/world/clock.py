@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +71,14 @@ class VirtualClock(Clock):
 
     def event(self) -> VirtualEvent:
         return VirtualEvent(self)
+
+    @asynccontextmanager
+    async def beside(self, name: str, story: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+        actor = self.spawn(name, story)
+        try:
+            yield
+        finally:
+            await self.kill(actor)
 
     def spawn(self, name: str, coroutine: Coroutine[Any, Any, None]) -> Actor:
         """Start an actor; it first runs when its turn comes at the present time."""

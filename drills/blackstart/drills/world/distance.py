@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterable
 from pathlib import Path
 from random import Random
 
@@ -39,9 +40,11 @@ class DistantObjects(ObjectStore):
         self._clock = clock
         self._random = random
 
-    async def put_blob(self, data: bytes, sha1: str) -> None:
+    async def put_blob_stream(
+        self, chunks: AsyncIterable[bytes], sha1: str, *, max_bytes: int
+    ) -> int:
         await self._clock.sleep(self._random.uniform(0.02, 0.2))
-        await super().put_blob(data, sha1)
+        return await super().put_blob_stream(chunks, sha1, max_bytes=max_bytes)
 
 
 class DistantTransport(httpx2.AsyncBaseTransport):

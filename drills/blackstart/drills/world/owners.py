@@ -12,6 +12,7 @@ from blackstart.drills.world.fleet import FleetSite
 from blackstart.drills.world.repositories import BRANCH, move_branch
 from blackstart.drills.world.services import Services
 from blackstart.model import ManifestFile
+from blackstart.store.objects import one_chunk
 
 
 class Owner:
@@ -51,12 +52,12 @@ class Owner:
             ManifestFile(path=path, sha1=digests[path], size=len(data))
             for path, data in sorted(contents.items())
         ]
-        deploy = await self._services.deploys.announce(site.id, files, branch=BRANCH)
+        deploy = await self._services.deploys.create(site.id, files, branch=BRANCH)
         required = deploy.metadata.pending_uploads
         by_digest = {digests[path]: data for path, data in contents.items()}
         arrived = random.randint(0, len(required) - 1)
         for sha1 in required[:arrived]:
-            await self._services.deploys.upload(deploy.id, sha1, by_digest[sha1])
+            await self._services.deploys.upload(sha1, one_chunk(by_digest[sha1]))
         self._journal(
             "upload.cut_off", deploy.id, site=site.id, required=len(required), arrived=arrived
         )

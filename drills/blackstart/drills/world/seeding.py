@@ -52,6 +52,7 @@ async def seed_fleet(
                 plan=planned.plan,
                 repo=Repo(url=str(planned.repository), branch=BRANCH),
                 published_deploy_id=deploys[first + planned.published].id,
+                newest_published=deploys[-1].number,
                 created_at=start - timedelta(days=HISTORY_DAYS + 1),
             )
         )
@@ -79,7 +80,7 @@ async def _past(
             sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
             await objects.put_blob(data, sha1)
             files[path] = ManifestFile(path=path, sha1=sha1, size=len(data))
-        tree = Tree({path: TreeEntry(file.sha1, file.size) for path, file in files.items()})
+        tree = Tree({path: TreeEntry(file.sha1, file.size or 0) for path, file in files.items()})
         created_at = _milliseconds(start - timedelta(days=age_days))
         deploy = Deploy(
             id=ids.new_id(),
@@ -94,7 +95,7 @@ async def _past(
                 tree=await objects.put_tree(tree),
                 completed_at=created_at + timedelta(seconds=ids.random.randint(15, 90)),
                 file_count=len(files),
-                byte_count=sum(file.size for file in files.values()),
+                byte_count=sum(entry.size for entry in tree.files.values()),
                 pending_uploads=[],
             ),
         )

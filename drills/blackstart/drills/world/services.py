@@ -22,6 +22,7 @@ from blackstart.control.builds import BuildService
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher
 from blackstart.control.purge import NodePurge
+from blackstart.control.queue import BuildQueue
 from blackstart.drills.journal import Journal
 from blackstart.drills.world.clock import VirtualClock
 from blackstart.drills.world.distance import DistantObjects, DistantSource, DistantTransport
@@ -36,6 +37,7 @@ PURGE_TOKEN = "drill"
 SITES_PER_WORKER = 100
 MIN_WORKERS = 4
 MAX_WORKERS = 12
+LEASE_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,9 @@ def assemble(
     )
     source = DistantSource(Git(folder / "git-cache"), clock, seed.fork("git").random)
     builder = Builder(store, deploys, publisher, source, folder=folder)
+    queue = BuildQueue(store, clock=clock, events=journal, lease_s=LEASE_S)
     crew = [
-        _worker(number, store, builder, clock, journal, doorbell)
+        _worker(number, store, queue, builder, clock, journal, doorbell)
         for number in range(1, workers + 1)
     ]
     return Services(
@@ -162,6 +165,7 @@ def _client(node: Node, clock: VirtualClock, seed: Seed) -> httpx2.AsyncClient:
 def _worker(
     number: int,
     store: MetadataStore,
+    queue: BuildQueue,
     builder: Builder,
     clock: VirtualClock,
     journal: Journal,
@@ -170,9 +174,11 @@ def _worker(
     return Worker(
         f"worker-{number}",
         store,
+        queue,
         builder,
         clock=clock,
         events=journal,
         doorbell=doorbell,
         poll_s=None,
+        beat_s=LEASE_S / 3,
     )
