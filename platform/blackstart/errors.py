@@ -9,6 +9,7 @@
     │   └── InvalidDeployError     a deploy's metadata does not validate
     ├── PublishCheckError          the publish check could not compare
     ├── DigestMismatchError        bytes do not have the digest they claim
+    ├── TooLargeError              more bytes than are taken
     ├── RepositoryError            git could not give us the commit
     ├── HopError                   the next hop gave no answer
     ├── StorageError               the object store or a disk failed
@@ -99,6 +100,13 @@ class DigestMismatchError(BlackstartError):
 
     status = 422
     code = "digest_mismatch"
+
+
+class TooLargeError(BlackstartError):
+    """More bytes than are taken."""
+
+    status = 413
+    code = "too_large"
 
 
 class RepositoryError(BlackstartError):
