@@ -10,6 +10,7 @@
     ├── PublishCheckError          the publish check could not compare
     ├── TooLargeError              more bytes or files than are taken
     ├── DigestMismatchError        bytes do not have the digest they claim
+    ├── TooLargeError              more bytes than are taken
     ├── RepositoryError            git could not give us the commit
     ├── HopError                   the next hop gave no answer
     ├── StorageError               the object store or a disk failed
@@ -107,6 +108,13 @@ class DigestMismatchError(BlackstartError):
 
     status = 422
     code = "digest_mismatch"
+
+
+class TooLargeError(BlackstartError):
+    """More bytes than are taken."""
+
+    status = 413
+    code = "too_large"
 
 
 class RepositoryError(BlackstartError):

@@ -19,7 +19,8 @@ from blackstart.errors import (
 )
 from blackstart.model import Tree, TreeEntry
 from blackstart.store import ObjectStore
-from blackstart.store.objects import CHUNK_BYTES, blob_key, open_backend, tree_key
+from blackstart.store.backend import open_backend
+from blackstart.store.objects import CHUNK_BYTES, blob_key, tree_key
 
 PAGE = b"<h1>hello</h1>"
 DIGEST = hashlib.sha1(PAGE, usedforsecurity=False).hexdigest()
@@ -27,9 +28,15 @@ LARGE = bytes(range(256)) * (3 * CHUNK_BYTES // 256) + b"end"
 LARGE_DIGEST = hashlib.sha1(LARGE, usedforsecurity=False).hexdigest()
 
 
-@pytest.fixture(params=["memory", "folder"])
+@pytest.fixture(params=["memory", "folder", "s3"])
 def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "s3":
+        return ObjectStore.open(request.getfixturevalue("bucket"))
     return ObjectStore.open("memory://" if request.param == "memory" else str(tmp_path / "objects"))
+
+
+def sha1_of(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 async def joined(chunks: AsyncIterator[bytes]) -> bytes:
@@ -163,9 +170,32 @@ def test_an_address_of_no_kind_we_know_is_a_usage_error(url: str) -> None:
         open_backend(url)
 
 
+def test_an_empty_address_is_not_the_current_folder() -> None:
+    for url in ("", "file://"):
+        with pytest.raises(UsageError, match=r"cannot open the object store '.*': it is empty"):
+            ObjectStore.open(url)
+
+
 def test_each_kind_of_address_opens_its_backend(tmp_path: Path) -> None:
     assert isinstance(open_backend("memory://"), MemoryStore)
     assert isinstance(open_backend(str(tmp_path)), LocalStore)
+
+
+async def test_sizes_are_those_of_the_stored_blobs_only(objects: ObjectStore) -> None:
+    blobs = {sha1_of(data): data for data in (b"", PAGE, *(b"%d" % n for n in range(40)))}
+    for sha1, data in blobs.items():
+        await objects.put_blob(data, sha1)
+    absent = [sha1_of(b"absent %d" % number) for number in range(40)]
+    expected = {sha1: len(data) for sha1, data in blobs.items()}
+    assert await objects.stat_blobs([*absent, *blobs]) == expected
+    assert await objects.stat_blobs([]) == {}
+
+
+async def test_a_key_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
+    objects = ObjectStore.open(str(tmp_path / "objects"))
+    for key in ("../x", "a/../../x", "/x", "a//b", "", "a/.", "a#1"):
+        with pytest.raises(UsageError, match="not an object's key"):
+            await objects.put(key, b"")
 
 
 def test_no_two_digests_share_a_key() -> None:

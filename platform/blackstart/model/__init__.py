@@ -10,6 +10,7 @@ from blackstart.model.deploy import (
     parse_deploy,
 )
 from blackstart.model.manifest import Manifest, ManifestFile
+from blackstart.model.paths import check_site_path
 from blackstart.model.site import Plan, Repo, Site
 from blackstart.model.tree import Tree, TreeEntry
 
@@ -29,5 +30,6 @@ __all__ = [
     "Site",
     "Tree",
     "TreeEntry",
+    "check_site_path",
     "parse_deploy",
 ]

@@ -1,53 +1,31 @@
 """The object store: blobs and trees under their digests, in a folder, in memory or in S3.
 
 Content-addressed: a key is the digest of its bytes, so equal content is
-stored once and a write is verified before it counts. `obstore` makes each
-write atomic (temporary object, then rename or commit).
+stored once and a write is verified before it counts. A write is atomic, and
+durable when it has returned.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import LocalStore, MemoryStore
 from obstore.store import ObjectStore as Backend
 
-from blackstart.errors import (
-    DigestMismatchError,
-    ObjectNotFoundError,
-    StorageError,
-    UsageError,
-)
+from blackstart.errors import DigestMismatchError, ObjectNotFoundError, StorageError
 from blackstart.model.tree import Tree
+from blackstart.store.backend import error_line, open_backend
+from blackstart.store.folder import Folder
+from blackstart.store.streams import CheckedStream, put_remote, require_digest
 
 CHUNK_BYTES = 256 * 1024
-
-
-def open_backend(url: str) -> Backend:
-    """A backend from a URL: `memory://`, a folder's path or `file://`, `s3://bucket/prefix`.
-
-    Raises: UsageError for anything else; StorageError when the folder cannot be made.
-    """
-    if url == "memory://":
-        return MemoryStore()
-    if "://" not in url or url.startswith("file://"):
-        folder = Path(url.removeprefix("file://"))
-        try:
-            return LocalStore(str(folder.absolute()), mkdir=True)
-        except (BaseError, OSError) as error:
-            raise StorageError(f"cannot open the object store {folder}: {_line(error)}") from error
-    try:
-        return from_url(url)
-    except (BaseError, ValueError) as error:
-        raise UsageError(
-            f"cannot open the object store {url}: {_line(error)}",
-            hint="use a folder, memory:// or s3://bucket/prefix",
-        ) from error
+LOOKUPS_AT_ONCE = 32
 
 
 class ObjectStore:
@@ -60,6 +38,9 @@ class ObjectStore:
         self.backend = backend
         # Memory never blocks, so its calls need no thread and cost a hundredth.
         self._in_memory = isinstance(backend, MemoryStore)
+        self._folder = (
+            Folder(Path(backend.prefix or "/")) if isinstance(backend, LocalStore) else None
+        )
 
     @classmethod
     def open(cls, url: str) -> ObjectStore:
@@ -68,45 +49,41 @@ class ObjectStore:
 
     async def put_blob(self, data: bytes, sha1: str) -> None:
         """Store one file's bytes. Raises: DigestMismatchError; nothing is stored then."""
-        found = hashlib.sha1(data, usedforsecurity=False).hexdigest()
-        if found != sha1:
-            raise DigestMismatchError(f"content did not match its digest {sha1}: it is {found}")
+        require_digest(hashlib.sha1(data, usedforsecurity=False).hexdigest(), sha1)
         await self.put(blob_key(sha1), data)
 
     async def put_blob_stream(
         self, chunks: AsyncIterable[bytes], sha1: str, *, max_bytes: int
     ) -> int:
-        data = b"".join([chunk async for chunk in chunks])
-        await self.put_blob(data, sha1)
-        return len(data)
+        """Store one file's bytes as they come; returns their number.
 
-    async def stat_blobs(self, sha1s: Iterable[str]) -> dict[str, int]:
-        found = {}
-        for sha1 in sha1s:
-            key = blob_key(sha1)
-            try:
-                if self._in_memory:
-                    meta = obstore.head(self.backend, key)
-                else:
-                    meta = await obstore.head_async(self.backend, key)
-            except FileNotFoundError:
-                continue
-            found[sha1] = meta["size"]
-        return found
+        A few MiB are held, whatever the size (memory keeps it all, of course).
+        Nothing is stored when this raises, or is cancelled before the last
+        byte; what `chunks` raises is passed on.
+
+        Raises: DigestMismatchError; TooLargeError.
+        """
+        key, checked = blob_key(sha1), CheckedStream(chunks, sha1, max_bytes=max_bytes)
+        if self._in_memory:
+            await self.put(key, b"".join([chunk async for chunk in checked]))
+        elif self._folder is not None:
+            await self._folder.write_stream(key, checked)
+        else:
+            await put_remote(self.backend, key, checked)
+        return checked.size
 
     async def has_blob(self, sha1: str) -> bool:
         """Whether the blob is stored: the object store itself is asked."""
-        key = blob_key(sha1)
-        try:
-            if self._in_memory:
-                obstore.head(self.backend, key)
-            else:
-                await obstore.head_async(self.backend, key)
-        except FileNotFoundError:
-            return False
-        except (BaseError, OSError) as error:
-            raise StorageError(f"cannot look up blob {sha1}: {_line(error)}") from error
-        return True
+        return await self._size(blob_key(sha1)) is not None
+
+    async def stat_blobs(self, sha1s: Collection[str]) -> dict[str, int]:
+        """The sizes in bytes of those blobs that are stored."""
+        keys = {blob_key(sha1): sha1 for sha1 in sha1s}
+        if self._folder is not None:
+            sizes = await self._folder.sizes(keys)
+        else:
+            sizes = await self._sizes(keys)
+        return {keys[key]: size for key, size in sizes.items()}
 
     async def get_blob(self, sha1: str) -> bytes:
         """One file's bytes. Raises: ObjectNotFoundError."""
@@ -129,7 +106,7 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise ObjectNotFoundError(f"no object {key}") from error
         except (BaseError, OSError) as error:
-            raise StorageError(f"cannot read {key}: {_line(error)}") from error
+            raise StorageError(f"cannot read {key}: {error_line(error)}") from error
         return _chunks(result, key)
 
     async def put_tree(self, tree: Tree) -> str:
@@ -148,13 +125,16 @@ class ObjectStore:
 
     async def put(self, key: str, data: bytes) -> None:
         """Store bytes under a name of the caller's."""
+        if self._folder is not None:
+            await self._folder.write(key, data)
+            return
         try:
             if self._in_memory:
                 obstore.put(self.backend, key, data)
             else:
                 await obstore.put_async(self.backend, key, data)
         except (BaseError, OSError) as error:
-            raise StorageError(f"cannot write {key}: {_line(error)}") from error
+            raise StorageError(f"cannot write {key}: {error_line(error)}") from error
 
     async def get(self, key: str) -> bytes:
         """Bytes stored under a name. Raises: ObjectNotFoundError."""
@@ -166,7 +146,7 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise ObjectNotFoundError(f"no object {key}") from error
         except (BaseError, OSError) as error:
-            raise StorageError(f"cannot read {key}: {_line(error)}") from error
+            raise StorageError(f"cannot read {key}: {error_line(error)}") from error
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Remove objects; one that is gone already is fine."""
@@ -176,15 +156,46 @@ class ObjectStore:
             except FileNotFoundError:
                 continue
             except (BaseError, OSError) as error:
-                raise StorageError(f"cannot delete {key}: {_line(error)}") from error
+                raise StorageError(f"cannot delete {key}: {error_line(error)}") from error
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below a prefix, sorted."""
         try:
             metas = await obstore.list(self.backend, prefix=prefix).collect_async()
         except (BaseError, OSError) as error:
-            raise StorageError(f"cannot list {prefix}: {_line(error)}") from error
+            raise StorageError(f"cannot list {prefix}: {error_line(error)}") from error
         return sorted(meta["path"] for meta in metas)
+
+    async def _sizes(self, keys: Iterable[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        waiting = iter(keys)
+
+        async def ask() -> None:
+            for key in waiting:
+                size = await self._size(key)
+                if size is not None:
+                    found[key] = size
+
+        if self._in_memory:
+            await ask()
+            return found
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(LOOKUPS_AT_ONCE):
+                    group.create_task(ask())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return found
+
+    async def _size(self, key: str) -> int | None:
+        try:
+            if self._in_memory:
+                return int(obstore.head(self.backend, key)["size"])
+            return int((await obstore.head_async(self.backend, key))["size"])
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise StorageError(f"cannot look up {key}: {error_line(error)}") from error
 
 
 async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
@@ -207,8 +218,4 @@ async def _chunks(result: obstore.GetResult, key: str) -> AsyncIterator[bytes]:
         async for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
             yield bytes(chunk)
     except (BaseError, OSError) as error:
-        raise StorageError(f"reading {key} broke off: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise StorageError(f"reading {key} broke off: {error_line(error)}") from error
