@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -93,10 +94,10 @@ class StrictRoute(APIRoute):
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
-        """Raises: json.JSONDecodeError."""
-        text = await self.body()
-        parsed = json.loads(text, parse_constant=_no_constant)
-        if b"\\ud" in text.lower():  # Only an escape can smuggle a lone surrogate in.
+        """Raises: json.JSONDecodeError; UnicodeDecodeError for what is not UTF-8."""
+        text = (await self.body()).decode()
+        parsed = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        if "\\ud" in text.lower():  # Only an escape can smuggle a lone surrogate in.
             try:
                 json.dumps(parsed, ensure_ascii=False).encode()
             except UnicodeEncodeError as error:
@@ -104,8 +105,13 @@ class _StrictRequest(Request):
         return parsed
 
 
-def _no_constant(name: str) -> Any:
-    raise json.JSONDecodeError(f"{name} is no number", "", 0)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_number(digits)
+
+
+def _no_number(name: str) -> NoReturn:
+    raise json.JSONDecodeError(f"{name[:20]} is not a number that can be kept", "", 0)
 
 
 def _announced(scope: Scope) -> int:
