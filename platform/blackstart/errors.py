@@ -2,6 +2,10 @@
 
     BlackstartError
     ├── UsageError                 what the person asked for makes no sense
+    ├── TooLargeError              a body is longer than we take
+    ├── UnauthorizedError          nobody we know: no token, or not a valid one
+    ├── ForbiddenError             a valid token that may not do this
+    ├── RateLimitedError           too many requests in this minute
     ├── NotFoundError              no such site, deploy, build, object
     │   └── ObjectNotFoundError    the object store has no such key
     ├── ConflictError              the world changed since the caller looked
@@ -48,6 +52,49 @@ class UsageError(BlackstartError):
 
     status = 400
     code = "bad_request"
+
+
+class TooLargeError(BlackstartError):
+    """A body is longer than this server takes; it was not read to its end."""
+
+    status = 413
+    code = "too_large"
+
+
+class UnauthorizedError(BlackstartError):
+    """Nobody we know; `presented` tells a token that is not valid from none at all."""
+
+    status = 401
+    code = "unauthorized"
+
+    def __init__(self, message: str, *, presented: bool, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.presented = presented
+
+
+class ForbiddenError(BlackstartError):
+    """The token is valid, and lacks the scope that this takes."""
+
+    status = 403
+    code = "forbidden"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"this needs a token with the scope {scope}",
+            hint=f"make one with `blackstart token create NAME --scope {scope}`",
+        )
+        self.scope = scope
+
+
+class RateLimitedError(BlackstartError):
+    """Too many requests; nothing was done, and it may be asked again in `retry_after_s`."""
+
+    status = 429
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, hint=f"wait {retry_after_s} seconds, or until X-RateLimit-Reset")
+        self.retry_after_s = retry_after_s
 
 
 class NotFoundError(BlackstartError):

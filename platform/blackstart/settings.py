@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     object_store: str = ""
     node_urls: Annotated[list[str], NoDecode] = []
     purge_token: SecretStr = SecretStr("")
+    rate_limit: int = Field(default=600, ge=0)
     listen: str = "127.0.0.1:8000"
     safeguards: str = "all"
     domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")

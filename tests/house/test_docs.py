@@ -7,23 +7,44 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from typer import Typer
 
 from blackstart.cli.main import app
 from blackstart.drills.accounting import Fate
 from blackstart.drills.checks import RULES
 from blackstart.drills.incidents import CATALOGUE as INCIDENTS
 from blackstart.drills.result import Result
+from blackstart.errors import BlackstartError
+from blackstart.model import Scope
 from blackstart.safeguards import CATALOGUE as SAFEGUARDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DRILL = (ROOT / "docs" / "drill.md").read_text()
+ACCESS = (ROOT / "docs" / "access.md").read_text()
 ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
-@pytest.mark.parametrize("command", [info.callback.__name__ for info in app.registered_commands])
+def commands_of(typer_app: Typer) -> list[str]:
+    """Every command, those of groups as `group command`."""
+    own = [info.name or info.callback.__name__ for info in typer_app.registered_commands]
+    groups = [group.typer_instance for group in typer_app.registered_groups]
+    return own + [f"{group.info.name} {name}" for group in groups for name in commands_of(group)]
+
+
+@pytest.mark.parametrize("command", commands_of(app))
 def test_every_command_is_documented(command: str) -> None:
     assert re.search(rf"blackstart {command}\b", ALL)
+
+
+@pytest.mark.parametrize("scope", sorted(Scope))
+def test_every_scope_is_documented(scope: str) -> None:
+    assert f"\n| `{scope}` |" in ACCESS
+
+
+@pytest.mark.parametrize("code", sorted({each.code for each in BlackstartError.__subclasses__()}))
+def test_every_code_of_an_error_is_documented(code: str) -> None:
+    assert f"`{code}`" in ACCESS
 
 
 @pytest.mark.parametrize("name", [safeguard.name for safeguard in SAFEGUARDS])

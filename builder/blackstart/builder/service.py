@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from pymongo.errors import PyMongoError
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from blackstart.builder.build import Builder
@@ -27,8 +26,11 @@ from blackstart.control.service import node_purge
 from blackstart.events import log_events
 from blackstart.seed import Seed
 from blackstart.settings import Settings
-from blackstart.store import ObjectStore
+from blackstart.store import MetadataStore, ObjectStore
 from blackstart.store.metadata import connect
+from blackstart.web.metrics import HttpMetrics
+from blackstart.web.probes import HEALTHZ, WORKER_HEALTHZ, probe_endpoints
+from blackstart.web.requests import RequestLog
 
 POLL_S = 1.0
 BEAT_S = 0.5
@@ -40,7 +42,7 @@ IDLE_GRACE_S = 1.0
 
 @dataclass(frozen=True)
 class WorkerService:
-    """`work` ends only by breaking down; `app` answers health checks."""
+    """`work` ends only by breaking down; `app` answers probes."""
 
     app: Starlette
     work: asyncio.Task[None]
@@ -81,7 +83,7 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         work = asyncio.ensure_future(worker.run_forever())
         try:
-            yield WorkerService(_health_app(), work)
+            yield WorkerService(_health_app(store), work)
         finally:
             await _stop(worker, work)
 
@@ -96,8 +98,11 @@ async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
         await asyncio.wait_for(worker.give_back(), IDLE_GRACE_S)
 
 
-def _health_app() -> Starlette:
-    async def healthz(request: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    return Starlette(routes=[Route("/.blackstart/healthz", healthz)])
+def _health_app(store: MetadataStore) -> Starlette:
+    metrics = HttpMetrics("worker")
+    probes = probe_endpoints(metrics.registry, {"database": store.ping})
+    probes[WORKER_HEALTHZ] = probes[HEALTHZ]
+    return Starlette(
+        routes=[Route(path, endpoint) for path, endpoint in probes.items()],
+        middleware=[Middleware(RequestLog, metrics=metrics, seed=Seed.from_entropy())],
+    )

@@ -14,6 +14,7 @@ from blackstart.cli.incidents import incidents
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.test import test
+from blackstart.cli.token import token
 from blackstart.cli.up import up
 from blackstart.errors import BlackstartError, UsageError
 
@@ -31,6 +32,7 @@ app.command()(incidents)
 app.command()(up)
 app.command()(serve)
 app.command()(safeguards)
+app.add_typer(token)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

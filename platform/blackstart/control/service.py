@@ -48,6 +48,7 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
             Desk(store, builds, clock, seed.fork("api")),
             api_safeguards=safeguards,
             pages_safeguards=safeguards,
+            rate_limit=settings.rate_limit,
         )
 
 

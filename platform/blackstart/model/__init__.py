@@ -1,4 +1,4 @@
-"""The platform's vocabulary as documents: site, deploy, metadata, manifest, build, tree."""
+"""The platform's vocabulary as documents: site, deploy, metadata, manifest, build, token, tree."""
 
 from blackstart.model.build import Build, BuildState, Lease
 from blackstart.model.deploy import (
@@ -12,6 +12,7 @@ from blackstart.model.deploy import (
 from blackstart.model.manifest import Manifest, ManifestFile
 from blackstart.model.paths import check_site_path
 from blackstart.model.site import Plan, Repo, Site
+from blackstart.model.token import Scope, Token
 from blackstart.model.tree import Tree, TreeEntry
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "Metadata",
     "Plan",
     "Repo",
+    "Scope",
     "Site",
+    "Token",
     "Tree",
     "TreeEntry",
     "check_site_path",

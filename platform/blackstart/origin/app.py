@@ -13,12 +13,12 @@ from blackstart.control.purge import deploy_tag, site_tag
 from blackstart.errors import BlackstartError, DigestMismatchError, ObjectNotFoundError
 from blackstart.model import Deploy, InvalidDeploy, Site, Tree, TreeEntry
 from blackstart.origin.answer import Answer, Fields, problem
-from blackstart.origin.conditional import etag_matches, parse_range
 from blackstart.origin.host import HostTarget, parse_host
 from blackstart.origin.lookup import NOT_FOUND_PAGE, content_type, find_file
 from blackstart.origin.metrics import OriginMetrics, Reason
 from blackstart.safeguards import Safeguards
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.web.conditional import etag_matches, parse_range
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -15,25 +15,28 @@ from blackstart.errors import DatabaseError
 from blackstart.store.builds import Builds
 from blackstart.store.deploys import Deploys
 from blackstart.store.sites import Sites
+from blackstart.store.tokens import Tokens
 
 CONNECT_TIMEOUT_MS = 5_000
 CLOSE_TIMEOUT_S = 1.0
 
 
 class MetadataStore:
-    """Sites, deploys and builds in one MongoDB database."""
+    """Sites, deploys, builds and tokens in one MongoDB database."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self.database = database
         self.sites = Sites(database["sites"])
         self.deploys = Deploys(database["deploys"], database["manifests"])
         self.builds = Builds(database["builds"])
+        self.tokens = Tokens(database["tokens"])
 
     async def create_indexes(self) -> None:
         """Make the indexes the queries need; those that exist stay."""
         await self.sites.create_indexes()
         await self.deploys.create_indexes()
         await self.builds.create_indexes()
+        await self.tokens.create_indexes()
 
     async def ping(self) -> None:
         """Raises: DatabaseError when MongoDB does not answer."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blackstart.origin.conditional import ByteRange, etag_matches, parse_range
+from blackstart.web.conditional import ByteRange, etag_matches, parse_range
 
 DATA = bytes(range(10))
 sizes = st.integers(min_value=0, max_value=1000)
