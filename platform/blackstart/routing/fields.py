@@ -63,8 +63,6 @@ def check_field(name: str, value: str) -> tuple[str, str]:
         raise UsageError(f"header {lower} has no value")
     if not _VALUE.fullmatch(value):
         raise UsageError(f"header {lower} has a character that is not printable ASCII")
-    if len(value) > MAX_VALUE_CHARS and lower not in TAG_FIELDS:
-        raise UsageError(f"header {lower} is longer than {MAX_VALUE_CHARS} characters")
     return lower, value
 
 

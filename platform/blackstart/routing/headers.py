@@ -8,10 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import unquote
 
 from blackstart.errors import UsageError
-from blackstart.routing.fields import MAX_TAGS, TAG_FIELDS, check_field, split_tags
+from blackstart.routing.fields import (
+    MAX_TAGS,
+    MAX_VALUE_CHARS,
+    TAG_FIELDS,
+    check_field,
+    split_tags,
+)
 from blackstart.routing.pattern import shown
 
 Report = Callable[[str], None]
@@ -23,11 +30,20 @@ MAX_STARS = 8
 
 @dataclass(frozen=True)
 class HeaderRule:
-    """Header fields, and cache tags, for every path that fits."""
+    """Header fields, and cache tags, for every path that `regex` matches."""
 
-    path: re.Pattern[str]
+    regex: str
     fields: Mapping[str, str]
     tags: tuple[str, ...]
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[str]:
+        # Only what is used is compiled: a file may have thousands of rules too many.
+        return re.compile(self.regex, re.IGNORECASE | re.DOTALL)
+
+    def fits(self, path: str) -> bool:
+        """Whether it is for this decoded path; upper and lower case are the same."""
+        return self._compiled.match(path) is not None
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ def fields_for(rules: Iterable[HeaderRule], path: str) -> SiteFields:
     fields: dict[str, str] = {}
     tags: dict[str, None] = {}
     for rule in rules:
-        if rule.path.match(path):
+        if rule.fits(path):
             fields.update(rule.fields)
             tags.update(dict.fromkeys(rule.tags))
     if _NODES_FIRST in fields:
@@ -60,7 +76,7 @@ def make_header_rule(path: str, pairs: Iterable[tuple[str, str, Report]]) -> Hea
     Values of one name are joined with a comma. None where no field is left.
     Raises: UsageError when the path is none.
     """
-    pattern = compile_path(path)
+    regex = path_regex(path)
     fields: dict[str, str] = {}
     tags: list[str] = []
     for raw_name, raw_value, report in pairs:
@@ -69,21 +85,27 @@ def make_header_rule(path: str, pairs: Iterable[tuple[str, str, Report]]) -> Hea
             if name in TAG_FIELDS:
                 tags += split_tags(value, report)
             else:
-                joined = f"{fields[name]}, {value}" if name in fields else value
-                fields[name] = check_field(name, joined)[1]
+                fields[name] = _joined(fields.get(name), value, name)
         except UsageError as error:
             report(str(error))
     if len(tags) > MAX_TAGS:
         report(f"more than {MAX_TAGS} cache tags for {shown(path)}: the first hold")
-    return HeaderRule(pattern, fields, tuple(tags[:MAX_TAGS])) if fields or tags else None
+    return HeaderRule(regex, fields, tuple(tags[:MAX_TAGS])) if fields or tags else None
 
 
-def compile_path(text: str) -> re.Pattern[str]:
+def _joined(before: str | None, value: str, name: str) -> str:
+    joined = value if before is None else f"{before}, {value}"
+    if len(joined) > MAX_VALUE_CHARS:
+        raise UsageError(f"header {name} is longer than {MAX_VALUE_CHARS} characters")
+    return joined
+
+
+def path_regex(text: str) -> str:
     """A pattern as Netlify's own parser reads it: `*` is any text, `:name` one segment.
 
-    Upper and lower case are the same, and a trailing slash does not matter. The
-    author's text is escaped. What stands between two `*` is looked for once
-    and never again (an atomic group), so no path takes more than one pass.
+    A trailing slash does not matter. The author's text is escaped. What stands
+    between two `*` is looked for once and never again (an atomic group), so
+    that no path takes more than one pass.
     Raises: UsageError.
     """
     if not text.startswith("/"):
@@ -93,7 +115,7 @@ def compile_path(text: str) -> re.Pattern[str]:
     first, *starred = _pieces(text)
     last = starred.pop() if starred else ""
     middle = "".join(f"(?>{piece})" for piece in starred)
-    return re.compile(f"{first}{middle}{last}/?\\Z", re.IGNORECASE | re.DOTALL)
+    return f"{first}{middle}{last}/?\\Z"
 
 
 def _pieces(text: str) -> list[str]:
