@@ -2,7 +2,6 @@
 
     BlackstartError
     ├── UsageError                 what the person asked for makes no sense
-    ├── TooLargeError              a body is longer than we take
     ├── UnauthorizedError          nobody we know: no token, or not a valid one
     ├── ForbiddenError             a valid token that may not do this
     ├── RateLimitedError           too many requests in this minute
@@ -14,7 +13,6 @@
     ├── PublishCheckError          the publish check could not compare
     ├── TooLargeError              more bytes or files than are taken
     ├── DigestMismatchError        bytes do not have the digest they claim
-    ├── TooLargeError              more bytes than are taken
     ├── RepositoryError            git could not give us the commit
     ├── HopError                   the next hop gave no answer
     ├── StorageError               the object store or a disk failed
@@ -52,13 +50,6 @@ class UsageError(BlackstartError):
 
     status = 400
     code = "bad_request"
-
-
-class TooLargeError(BlackstartError):
-    """A body is longer than this server takes; it was not read to its end."""
-
-    status = 413
-    code = "too_large"
 
 
 class UnauthorizedError(BlackstartError):
@@ -144,7 +135,7 @@ class PublishCheckError(BlackstartError):
 
 
 class TooLargeError(BlackstartError):
-    """More bytes than are taken."""
+    """More bytes or files than are taken; what lies beyond was not read."""
 
     status = 413
     code = "too_large"
@@ -155,13 +146,6 @@ class DigestMismatchError(BlackstartError):
 
     status = 422
     code = "digest_mismatch"
-
-
-class TooLargeError(BlackstartError):
-    """More bytes than are taken."""
-
-    status = 413
-    code = "too_large"
 
 
 class RepositoryError(BlackstartError):

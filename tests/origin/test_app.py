@@ -11,7 +11,7 @@ import pytest
 from blackstart.errors import StorageError
 from blackstart.model import Deploy, Plan, Site, Tree
 from blackstart.origin import Origin
-from blackstart.origin.app import WHOLE_BYTES
+from blackstart.origin.answers import WHOLE_BYTES
 from blackstart.store import ObjectStore
 from blackstart.store.objects import blob_key, tree_key
 

@@ -70,3 +70,12 @@ def site_tag(site_id: str) -> str:
 def deploy_tag(deploy_id: str) -> str:
     """The tag that everything of one deploy carries."""
     return f"deploy-{deploy_id}"
+
+
+def custom_tag(site_id: str, tag: str) -> str:
+    """A tag that a site gave to an answer of its own; no other site's tag is ever the same.
+
+    Case does not matter, as in Netlify's documentation. The platform's own
+    tags have no colon, so that none of them can be named this way either.
+    """
+    return f"{site_id}:{tag.lower()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as PrometheusCounter
 
 
@@ -14,6 +14,9 @@ class Reason(StrEnum):
 
     SERVED = "served"
     NOT_MODIFIED = "not_modified"
+    REDIRECTED = "redirected"
+    GONE = "gone"
+    TOO_LONG = "too_long"
     NO_SUCH_PATH = "no_such_path"
     NO_SUCH_SITE = "no_such_site"
     NOT_ALLOWED = "not_allowed"
@@ -35,9 +38,11 @@ FAILED = frozenset(
 )
 """Reasons that are the platform's fault, whatever status the visitor saw."""
 
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 
 class OriginMetrics:
-    """Requests by reason, since the start."""
+    """Requests by reason, and how long they took, since the start."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -47,12 +52,32 @@ class OriginMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self._seconds = Histogram(
+            "blackstart_origin_request_seconds",
+            "Time from a request to the start of its answer, by class of status.",
+            ["status"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self._unread_rules = PrometheusCounter(
+            "blackstart_origin_rules_unread",
+            "Times that a deploy was served without its redirects and headers.",
+            registry=self.registry,
+        )
         self._counts: Counter[Reason] = Counter()
 
     def count(self, reason: Reason) -> None:
         """One more request ended for this reason."""
         self._requests.labels(reason).inc()
         self._counts[reason] += 1
+
+    def took(self, status: int, seconds: float) -> None:
+        """A request with this status took so long."""
+        self._seconds.labels(f"{status // 100}xx").observe(seconds)
+
+    def count_unread_rules(self) -> None:
+        """A deploy has rules that could not be read."""
+        self._unread_rules.inc()
 
     def total(self) -> int:
         """All requests so far."""

@@ -26,6 +26,7 @@ from blackstart.store.streams import CheckedStream, put_remote, require_digest
 
 CHUNK_BYTES = 256 * 1024
 LOOKUPS_AT_ONCE = 32
+_NO_BLOB = "0" * 40
 
 
 class ObjectStore:
@@ -157,6 +158,12 @@ class ObjectStore:
                 continue
             except (BaseError, OSError) as error:
                 raise StorageError(f"cannot delete {key}: {error_line(error)}") from error
+
+    async def ping(self) -> None:
+        """Ask for one object that need not exist: an answer of any kind will do."""
+        if isinstance(self.backend, LocalStore) and not Path(str(self.backend.prefix)).is_dir():
+            raise StorageError(f"the object store's folder {self.backend.prefix} is gone")
+        await self.has_blob(_NO_BLOB)
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below a prefix, sorted."""
