@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blackstart.model import Tree, TreeEntry
-from blackstart.origin.lookup import content_type, find_file
+from blackstart.origin.lookup import find_file
+from blackstart.web.content_type import content_type
 
 
 def tree_of(*paths: str) -> Tree:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from blackstart.control.api import Desk, api_router
+from blackstart.control.access import Access
+from blackstart.control.api import ApiContext, api_router
+from blackstart.control.desk import Desk
 from blackstart.control.front import put_in_front
 from blackstart.control.pages import pages_router
-from blackstart.control.paths import API_PREFIX
-from blackstart.control.views import Views
+from blackstart.control.tokens import TokenService
 from blackstart.safeguards import Safeguards
+
+DESCRIPTION = """\
+Sites, deploys, files, builds and purges, in the shape of Netlify's API as far as it goes, so that
+its command line and its JavaScript client deploy here. Every call needs a token
+(`blackstart token create`), every error is `{code, message, hint}`.
+"""
 
 
 def control_app(
@@ -23,8 +30,15 @@ def control_app(
 
     `rate_limit` is in requests per minute for each token or address, 0 for no limit.
     """
-    app = FastAPI(title="Blackstart control plane", version="0.1.0")
-    put_in_front(app, desk.store, clock=desk.clock, seed=desk.seed, rate_limit=rate_limit)
-    app.include_router(api_router(desk, Views(desk.store, api_safeguards)), prefix=API_PREFIX)
-    app.include_router(pages_router(desk.store, Views(desk.store, pages_safeguards)))
+    app = FastAPI(
+        title="Blackstart control plane",
+        version="1",
+        description=DESCRIPTION,
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    access = Access(TokenService(desk.store, desk.clock, desk.seed.fork("tokens")))
+    put_in_front(app, desk, access=access, rate_limit=rate_limit)
+    app.include_router(api_router(ApiContext(desk, access, api_safeguards)))
+    app.include_router(pages_router(desk, pages_safeguards))
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -95,14 +96,36 @@ class StrictRoute(APIRoute):
 class _StrictRequest(Request):
     async def json(self) -> Any:
         """Raises: json.JSONDecodeError; UnicodeDecodeError for what is not UTF-8."""
-        text = (await self.body()).decode()
-        parsed = json.loads(text, parse_constant=_no_number, parse_float=_finite)
-        if "\\ud" in text.lower():  # Only an escape can smuggle a lone surrogate in.
-            try:
-                json.dumps(parsed, ensure_ascii=False).encode()
-            except UnicodeEncodeError as error:
-                raise json.JSONDecodeError("a lone surrogate is no character", "", 0) from error
-        return parsed
+        return strict_json(await self.body())
+
+
+def strict_json(body: bytes) -> Any:
+    """JSON without NaN, Infinity, lone surrogates, or a name that stands twice in one object.
+
+    Raises: json.JSONDecodeError; UnicodeDecodeError for what is not UTF-8.
+    """
+    text = body.decode()
+    try:
+        parsed = json.loads(
+            text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_unique
+        )
+    except RecursionError as error:
+        raise json.JSONDecodeError("it is nested too deep", "", 0) from error
+    if "\\ud" in text.lower():  # Only an escape can smuggle a lone surrogate in.
+        try:
+            json.dumps(parsed, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise json.JSONDecodeError("a lone surrogate is no character", "", 0) from error
+    return parsed
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two equal names counts is anybody's guess (RFC 8259 section 4)."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise json.JSONDecodeError(f"{names.most_common(1)[0][0][:200]!r} stands twice", "", 0)
+    return found
 
 
 def _finite(digits: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Collection, Sequence
 
 from blackstart.clock import Clock
 from blackstart.control.uploads import plan_uploads
@@ -117,9 +117,13 @@ class DeployService:
         """
         return await self._objects.put_blob_stream(chunks, sha1, max_bytes=MAX_FILE_BYTES)
 
+    async def stored(self, sha1s: Collection[str]) -> set[str]:
+        """Those of the digests whose bytes are in the object store."""
+        return set(await self._objects.stat_blobs(sorted(sha1s)))
+
     async def missing(self, deploy: Deploy) -> list[str]:
         """The digests that the client was asked for and that are not stored yet, sorted."""
-        stored = await self._objects.stat_blobs(deploy.metadata.pending_uploads)
+        stored = await self.stored(deploy.metadata.pending_uploads)
         return [sha1 for sha1 in deploy.metadata.pending_uploads if sha1 not in stored]
 
     async def finish(self, deploy_id: str) -> Deploy:

@@ -9,21 +9,27 @@ from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette.responses import Response
 
-from blackstart.control.api import find_site
+from blackstart.control.desk import Desk
+from blackstart.control.links import Links
 from blackstart.control.views import Views
-from blackstart.store import MetadataStore
+from blackstart.safeguards import Safeguards
 
 PER_PAGE = 50
 LAST_PAGE = 100_000
 
 
-def pages_router(store: MetadataStore, views: Views) -> APIRouter:
+def pages_router(desk: Desk, safeguards: Safeguards) -> APIRouter:
     """All pages, to be mounted at the root."""
+    store = desk.store
     router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
     templates = Jinja2Templates(Path(__file__).parent / "templates")
 
+    def views_for(request: Request) -> Views:
+        return Views(store, safeguards, Links(desk.public_url, str(request.base_url)))
+
     @router.get("/")
     async def sites_page(request: Request, page: int = 1) -> Response:
+        views = views_for(request)
         page = min(max(1, page), LAST_PAGE)
         sites = await views.sites(await store.sites.page((page - 1) * PER_PAGE, PER_PAGE))
         return templates.TemplateResponse(
@@ -32,13 +38,14 @@ def pages_router(store: MetadataStore, views: Views) -> APIRouter:
 
     @router.get("/sites/{name}")
     async def site_page(request: Request, name: str) -> Response:
-        site = await find_site(store, name)
+        views = views_for(request)
+        site = await desk.site(name)
         found = await store.deploys.of_site(site.id, limit=PER_PAGE)
         context = {
             "site": await views.site(site),
-            "deploys": [views.deploy(deploy) for deploy in found],
+            "deploys": [views.deploy(deploy, site) for deploy in found],
             "builds": [
-                views.build(build) for build in (await store.builds.of_site(site.id))[:PER_PAGE]
+                views.build(build) for build in await store.builds.of_site(site.id, limit=PER_PAGE)
             ],
         }
         return templates.TemplateResponse(request, "site.html", context)

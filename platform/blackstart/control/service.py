@@ -8,17 +8,16 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from pymongo.errors import PyMongoError
 
-from blackstart.clock import WallClock
-from blackstart.control.api import Desk
+from blackstart.clock import Clock, WallClock
 from blackstart.control.app import control_app
-from blackstart.control.builds import BuildService
-from blackstart.control.publish import Publisher
+from blackstart.control.desk import Desk, open_desk
 from blackstart.control.purge import NodePurge
 from blackstart.errors import DatabaseError
 from blackstart.events import log_events
+from blackstart.repositories import RepositoryPolicy
 from blackstart.seed import Seed
 from blackstart.settings import Settings
-from blackstart.store import MetadataStore
+from blackstart.store import MetadataStore, ObjectStore
 from blackstart.store.metadata import connect
 
 
@@ -29,23 +28,24 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
     Raises: UsageError for settings that are missing; DatabaseError.
     """
     safeguards = settings.switches()
-    events = log_events("control")
-    clock = WallClock()
-    seed = Seed.from_entropy()
     uri = settings.needed_mongodb_uri()
+    objects = ObjectStore.open(settings.needed_object_store())
+    clock: Clock = WallClock()
     async with node_purge(settings) as purge, connect(uri, settings.database) as store:
         await _create_indexes(store)
-        publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
-        builds = BuildService(
+        desk: Desk = open_desk(
             store,
-            publisher,
+            objects,
+            purge,
             clock=clock,
-            seed=seed.fork("builds"),
+            seed=Seed.from_entropy(),
             safeguards=safeguards,
-            events=events,
+            events=log_events("control"),
+            policy=RepositoryPolicy(settings.repo_folders),
+            public_url=settings.public_url,
         )
         yield control_app(
-            Desk(store, builds, clock, seed.fork("api")),
+            desk,
             api_safeguards=safeguards,
             pages_safeguards=safeguards,
             rate_limit=settings.rate_limit,

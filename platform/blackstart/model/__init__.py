@@ -9,6 +9,7 @@ from blackstart.model.deploy import (
     Metadata,
     parse_deploy,
 )
+from blackstart.model.hook import BuildHook
 from blackstart.model.manifest import Manifest, ManifestFile
 from blackstart.model.paths import check_site_path
 from blackstart.model.site import Plan, Repo, Site
@@ -17,6 +18,7 @@ from blackstart.model.tree import Tree, TreeEntry
 
 __all__ = [
     "Build",
+    "BuildHook",
     "BuildState",
     "Context",
     "Deploy",

@@ -9,12 +9,12 @@ from blackstart.control.purge import custom_tag, deploy_tag, site_tag
 from blackstart.errors import ObjectNotFoundError
 from blackstart.model import Site, TreeEntry
 from blackstart.origin.answer import Answer, Fields, problem
-from blackstart.origin.lookup import content_type
 from blackstart.origin.metrics import Reason
 from blackstart.origin.published import Published
 from blackstart.origin.routes import Move, Nothing, Page, route
 from blackstart.store import ObjectStore
 from blackstart.web.conditional import etag_matches, parse_range
+from blackstart.web.content_type import content_type
 
 BROWSERS = "public, max-age=0, must-revalidate"
 NODES = "public, max-age=31536000"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterator
 
 from blackstart.model import Tree, TreeEntry
 
 NOT_FOUND_PAGE = "404.html"
-_TEXT_LIKE = ("application/javascript", "application/json", "application/xml", "image/svg+xml")
 
 
 def find_file(tree: Tree, url_path: str) -> tuple[str, TreeEntry] | None:
@@ -32,13 +30,3 @@ def _candidates(url_path: str) -> Iterator[str]:
         yield path
         yield f"{path}.html"
         yield f"{path}/index.html"
-
-
-def content_type(path: str) -> str:
-    """The media type of a file by its name."""
-    guessed, encoding = mimetypes.guess_type(path)
-    if guessed is None or encoding is not None:
-        return "application/octet-stream"
-    if guessed.startswith("text/") or guessed in _TEXT_LIKE:
-        return f"{guessed}; charset=utf-8"
-    return guessed

@@ -86,6 +86,13 @@ class Deploys:
             raise NotFoundError(f"no deploy {deploy_id!r}")
         return found
 
+    async def state(self, deploy_id: str) -> str:
+        """A deploy's state alone, without its list of pending uploads. Raises: NotFoundError."""
+        raw = await self._deploys.find_one({"_id": deploy_id}, {"state": 1})
+        if raw is None:
+            raise NotFoundError(f"no deploy {deploy_id!r}")
+        return str(raw.get("state"))
+
     async def manifest(self, deploy_id: str) -> Manifest:
         """Raises: NotFoundError."""
         raw = await self._manifests.find_one({"_id": deploy_id})

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 from blackstart.errors import DatabaseError
 from blackstart.store.builds import Builds
 from blackstart.store.deploys import Deploys
+from blackstart.store.hooks import BuildHooks
 from blackstart.store.sites import Sites
 from blackstart.store.tokens import Tokens
 
@@ -22,13 +23,14 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class MetadataStore:
-    """Sites, deploys, builds and tokens in one MongoDB database."""
+    """Sites, deploys, builds, hooks and tokens in one MongoDB database."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self.database = database
         self.sites = Sites(database["sites"])
         self.deploys = Deploys(database["deploys"], database["manifests"])
         self.builds = Builds(database["builds"])
+        self.hooks = BuildHooks(database["build_hooks"])
         self.tokens = Tokens(database["tokens"])
 
     async def create_indexes(self) -> None:
@@ -36,6 +38,7 @@ class MetadataStore:
         await self.sites.create_indexes()
         await self.deploys.create_indexes()
         await self.builds.create_indexes()
+        await self.hooks.create_indexes()
         await self.tokens.create_indexes()
 
     async def ping(self) -> None:

@@ -32,12 +32,16 @@ class Sites:
     async def insert_many(self, sites: Sequence[Site]) -> None:
         await self._sites.insert_many([site.to_mongo() for site in sites])
 
+    async def find(self, site_id: str) -> Site | None:
+        raw = await self._sites.find_one({"_id": site_id})
+        return None if raw is None else Site.from_mongo(raw)
+
     async def get(self, site_id: str) -> Site:
         """Raises: NotFoundError."""
-        raw = await self._sites.find_one({"_id": site_id})
-        if raw is None:
+        site = await self.find(site_id)
+        if site is None:
             raise NotFoundError(f"no site {site_id!r}")
-        return Site.from_mongo(raw)
+        return site
 
     async def by_name(self, name: str) -> Site | None:
         raw = await self._sites.find_one({"name": name})
