@@ -66,7 +66,9 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
         doorbell = clock.event()
-        builder = _BusyBuilder(store, deploys, publisher, Git(settings.git_cache))
+        builder = _BusyBuilder(
+            store, deploys, publisher, Git(settings.git_cache, settings.repository_policy())
+        )
         worker = Worker(
             f"{socket.gethostname()}-{os.getpid()}",
             store,

@@ -27,6 +27,7 @@ from blackstart.drills.world.clock import VirtualClock
 from blackstart.drills.world.distance import DistantObjects, DistantSource, DistantTransport
 from blackstart.model import Plan
 from blackstart.origin import Origin
+from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
@@ -122,7 +123,8 @@ def assemble(
         api_safeguards=switches.api,
         pages_safeguards=switches.pages,
     )
-    source = DistantSource(Git(folder / "git-cache"), clock, seed.fork("git").random)
+    git = Git(folder / "git-cache", RepositoryPolicy([folder]))
+    source = DistantSource(git, clock, seed.fork("git").random)
     builder = Builder(store, deploys, publisher, source, folder=folder)
     crew = [
         _worker(number, store, builder, clock, journal, doorbell)
