@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
-from blackstart.builder.files import digest_files
+from blackstart.builder.command import Limits
+from blackstart.builder.files import Publication
 from blackstart.builder.git import Source
+from blackstart.builder.produce import produce
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
 from blackstart.errors import ConflictError, RepositoryError
-from blackstart.model import Build, Deploy, DeployState, ManifestFile, Repo
-from blackstart.process import temporary_folder
+from blackstart.model import Build, Deploy, DeployState, Repo
+from blackstart.process import remove_folder, temporary_folder
 from blackstart.store import MetadataStore
 
 HEAD_ATTEMPTS = 5
@@ -22,6 +23,7 @@ class Builder:
     """Checks out a build's commit and takes its files through the deploy path.
 
     Checkouts are made below `folder`, by default the system's temporary one.
+    `commands` are the limits of build commands; None runs none.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class Builder:
         source: Source,
         *,
         folder: Path | None = None,
+        commands: Limits | None = None,
     ) -> None:
         self._store = store
         self._deploys = deploys
         self._publisher = publisher
         self._source = source
         self._folder = folder
+        self._commands = commands
 
     async def run(self, build: Build, log: list[str]) -> Verdict:
         """Build it; what is done goes to `log`, line by line.
@@ -66,15 +70,18 @@ class Builder:
         that saw a newer head then has a higher number, and comes out on top.
         """
         folder = temporary_folder("build", within=self._folder)
+        site = folder / "site"
+        site.mkdir()
         try:
-            checkout = await self._source.checkout(repo, commit, folder)
+            checkout = await self._source.checkout(repo, commit, site)
+            commit = checkout.commit
             log.append(f"checked out {commit}: {len(checkout.paths)} files")
             log.extend(f"skipped {line}" for line in checkout.skipped)
-            if not checkout.paths:
+            files = await produce(site, folder / "scratch", log, commands=self._commands)
+            if not files.files:
                 raise RepositoryError(f"commit {commit} has no files to publish")
-            files = await asyncio.to_thread(digest_files, folder, checkout.paths)
             deploy = await self._deploys.announce(
-                site_id, files, branch=build.branch, commit_ref=commit, build_id=build.id
+                site_id, files.files, branch=build.branch, commit_ref=commit, build_id=build.id
             )
             if build.commit_ref is None and await self._source.head(repo) != commit:
                 await self._store.deploys.move(
@@ -82,9 +89,9 @@ class Builder:
                 )
                 return None
             await self._keep(build, deploy, commit)
-            await self._upload(deploy, files, folder, log)
+            await self._upload(deploy, files, log)
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, folder)
         finished = await self._deploys.finish(deploy.id)
         log.append(f"deploy {deploy.id}: tree {finished.metadata.tree}")
         verdict = await self._publisher.publish(deploy.id)
@@ -99,14 +106,12 @@ class Builder:
             )
             raise ConflictError(f"build {build.id} was taken over by another worker")
 
-    async def _upload(
-        self, deploy: Deploy, files: list[ManifestFile], folder: Path, log: list[str]
-    ) -> None:
+    async def _upload(self, deploy: Deploy, publication: Publication, log: list[str]) -> None:
         required = set(deploy.metadata.pending_uploads)
-        log.append(f"uploading {len(required)} of {len(files)} files")
-        for file in files:
+        log.append(f"uploading {len(required)} of {len(publication.files)} files")
+        for file in publication.files:
             if file.sha1 in required:
-                data = await asyncio.to_thread((folder / file.path).read_bytes)
+                data = await asyncio.to_thread(publication.read, file.path)
                 await self._deploys.upload(deploy.id, file.sha1, data)
                 required.discard(file.sha1)
 

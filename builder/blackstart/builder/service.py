@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from blackstart.builder.build import Builder
+from blackstart.builder.command import Limits
 from blackstart.builder.git import Git
 from blackstart.builder.worker import Worker
 from blackstart.clock import Event, WallClock
@@ -66,9 +67,9 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
         doorbell = clock.event()
-        builder = _BusyBuilder(
-            store, deploys, publisher, Git(settings.git_cache, settings.repository_policy())
-        )
+        git = Git(settings.git_cache, settings.repository_policy())
+        commands = Limits.from_settings(settings)
+        builder = _BusyBuilder(store, deploys, publisher, git, commands=commands)
         worker = Worker(
             f"{socket.gethostname()}-{os.getpid()}",
             store,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from blackstart.builder.git.objects import read_blobs
 from blackstart.builder.links import LinkError, follow
+from blackstart.builder.tree import is_of_git, shown
 from blackstart.errors import RepositoryError
 
-_OF_GIT = re.compile(r"(^|/)\.git", re.IGNORECASE)
 _FILES = ("100644", "100755")
 _LINK = "120000"
 _MAX_TARGET = 4096
@@ -29,11 +28,6 @@ class Checkout:
     folder: Path
     paths: list[str]
     skipped: list[str]
-
-
-def is_of_git(path: str) -> bool:
-    """Whether a path is git's own business (.git, .gitignore, .github/...), never a site's."""
-    return _OF_GIT.search(path) is not None
 
 
 def write_checkout(
@@ -63,11 +57,6 @@ def write_checkout(
     written = _write_links(folder, targets, skipped)
     paths = [path for _, _, path in files] + written
     return Checkout(commit, folder, sorted(paths), sorted(skipped))
-
-
-def shown(path: str) -> str:
-    """A path as a log line can hold it."""
-    return path if path.isprintable() else repr(path)
 
 
 def _write(folder: Path, path: str, data: bytes, *, executable: bool) -> None:

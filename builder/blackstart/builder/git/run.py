@@ -11,12 +11,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from blackstart import lifeline
 from blackstart.errors import RepositoryError
+from blackstart.process import behind_lifeline
 
 TIMEOUT_S = 300.0
 _KEPT = ("PATH", "TMPDIR", "SSH_AUTH_SOCK", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -93,11 +92,10 @@ def run_git_over_network(
     `settings` are git's own, such as `http.sslCAInfo`. Raises: RepositoryError.
     """
     command = git_command(arguments, git_dir, settings=settings)
-    line = [sys.executable, "-I", "-S", lifeline.__file__, "--grace", "0", "--", *command]
     read_end, write_end = os.pipe()
     try:
         with subprocess.Popen(
-            line,
+            behind_lifeline(command, grace_s=0),
             stdin=read_end,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
