@@ -30,6 +30,7 @@ from blackstart.control.publish import Publisher
 from blackstart.control.queue import BuildQueue
 from blackstart.model import Deploy, InvalidDeploy, ManifestFile, Plan, Repo, Site
 from blackstart.origin import Origin
+from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore, embedded_mongodb
@@ -53,6 +54,8 @@ AUTHOR = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
 }
+ANYWHERE = RepositoryPolicy([Path("/")])
+"""Takes every local repository."""
 LOST = {"migrated": True}
 """What a deploy's metadata is after the bad migration."""
 
@@ -259,7 +262,10 @@ class Bench:
         deploys: DeployService | None = None,
     ) -> Worker:
         builder = Builder(
-            self.store, deploys or self.deploys, self.publisher, source or Git(self.cache)
+            self.store,
+            deploys or self.deploys,
+            self.publisher,
+            source or Git(self.cache, ANYWHERE),
         )
         return Worker(
             name,

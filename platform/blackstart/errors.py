@@ -13,7 +13,8 @@
     ├── PublishCheckError          the publish check could not compare
     ├── TooLargeError              more bytes or files than are taken
     ├── DigestMismatchError        bytes do not have the digest they claim
-    ├── RepositoryError            git could not give us the commit
+    ├── RepositoryError            git could not give us the commit, or it is not a site
+    │   └── BuildCommandError      the site's build command failed or hit a limit
     ├── HopError                   the next hop gave no answer
     ├── StorageError               the object store or a disk failed
     ├── DatabaseError              MongoDB failed or cannot be reached
@@ -149,10 +150,16 @@ class DigestMismatchError(BlackstartError):
 
 
 class RepositoryError(BlackstartError):
-    """git could not deliver the repository, branch or commit."""
+    """git could not deliver the repository, branch or commit, or what it holds is not a site."""
 
     status = 422
     code = "repository"
+
+
+class BuildCommandError(RepositoryError):
+    """The site's build command failed, hit a limit or was stopped; nothing was published."""
+
+    code = "build_command"
 
 
 class HopError(BlackstartError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -39,15 +41,12 @@ class ChildProcess:
         An empty command only waits, which is enough to guard folders.
         `remove` are folders deleted when it ends. Raises: ProcessError.
         """
-        # Standard library only, and without the site's packages: it stays small.
-        line = [sys.executable, "-I", "-S", lifeline.__file__, "--grace", str(grace_s)]
-        for folder in remove:
-            line += ["--remove", str(folder)]
+        line = behind_lifeline(command, grace_s=grace_s, remove=remove)
         try:
             output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
             try:
                 popen = subprocess.Popen(
-                    [*line, "--", *command],
+                    line,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL if output is None else output,
                     stderr=subprocess.DEVNULL if output is None else output,
@@ -87,6 +86,27 @@ class ChildProcess:
             self._popen.stdin.close()
 
 
+def behind_lifeline(
+    command: Sequence[str],
+    *,
+    grace_s: float,
+    remove: Sequence[Path] = (),
+    family: bool = False,
+    limits: Mapping[str, int] | None = None,
+) -> list[str]:
+    """The command line that runs a command only as long as its standard input is held open.
+
+    See `blackstart.lifeline` for the options; `limits` are values by the names of setrlimit(2).
+    """
+    # Standard library only, and without the site's packages: it stays small.
+    line = [sys.executable, "-I", "-S", lifeline.__file__, "--grace", str(grace_s)]
+    for folder in remove:
+        line += ["--remove", str(folder)]
+    for name, value in (limits or {}).items():
+        line += ["--limit", f"{name}={value}"]
+    return [*line, *(["--family"] if family else []), "--", *command]
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on at this moment."""
     with socket.socket() as sock:
@@ -100,6 +120,18 @@ def temporary_folder(purpose: str, *, within: Path | None = None) -> Path:
     The caller sees to its end.
     """
     return Path(tempfile.mkdtemp(prefix=f"blackstart-{purpose}-", dir=within))
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder of ours that others filled: write-protected, or deeper than Python recurses.
+
+    What cannot be deleted stays, without a word.
+    """
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", folder], stderr=subprocess.DEVNULL, check=False)
 
 
 @asynccontextmanager

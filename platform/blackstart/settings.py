@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from blackstart.errors import UsageError
+from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 
 PREFIX = "BLACKSTART_"
@@ -29,19 +30,35 @@ class Settings(BaseSettings):
     purge_token: SecretStr = SecretStr("")
     rate_limit: int = Field(default=600, ge=0)
     listen: str = "127.0.0.1:8000"
+    public_url: str = Field(default="http://localhost", pattern=r"^https?://[^/?#@]+$")
     safeguards: str = "all"
     domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")
     git_cache: Path = Path(".blackstart/git")
     lease_s: float = Field(default=60.0, ge=1.0, le=3_600.0)
+    repo_folders: Annotated[list[Path], NoDecode] = []
+    build_commands: bool = False
+    build_time_s: int = Field(default=900, ge=1, le=86_400)
+    build_memory_mb: int = Field(default=2048, ge=64)
+    # The output ends in the build's document, and MongoDB takes 16 MB of one.
+    build_output_kb: int = Field(default=1024, ge=1, le=4096)
+    build_file_mb: int = Field(default=1024, ge=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "pretty"] = "auto"
 
-    @field_validator("node_urls", mode="before")
+    @field_validator("node_urls", "repo_folders", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return [url.strip() for url in value.split(",") if url.strip()]
+            return [item.strip() for item in value.split(",") if item.strip()]
         return value
+
+    @field_validator("repo_folders")
+    @classmethod
+    def _are_absolute(cls, folders: list[Path]) -> list[Path]:
+        for folder in folders:
+            if not folder.is_absolute():
+                raise ValueError(f"not an absolute folder: {str(folder)!r}")
+        return folders
 
     @field_validator("node_urls")
     @classmethod
@@ -54,6 +71,10 @@ class Settings(BaseSettings):
     def switches(self) -> Safeguards:
         """The safeguards that are on. Raises: UsageError for an unknown one."""
         return Safeguards.parse(self.safeguards)
+
+    def repository_policy(self) -> RepositoryPolicy:
+        """Which repository addresses are taken."""
+        return RepositoryPolicy(self.repo_folders)
 
     def needed_mongodb_uri(self) -> str:
         """Raises: UsageError when no database is named."""

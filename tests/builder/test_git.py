@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blackstart.builder.git import Checkout, Git
+from blackstart.builder.git import Checkout, Git, source
 from blackstart.errors import RepositoryError
 from blackstart.model import Repo
+from blackstart.repositories import RepositoryPolicy
 
 if TYPE_CHECKING:
     from tests.conftest import Repository
 
-URL = "https://git.example.org/docs.git"
-
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    return Git(tmp_path / "cache")
+    return Git(tmp_path / "cache", RepositoryPolicy([tmp_path]))
 
 
 @pytest.fixture
@@ -82,20 +80,37 @@ async def test_what_is_not_committed_is_not_published(
     assert content(await git.checkout(repository.repo, commit, folder)) == {"index.html": b"home"}
 
 
-async def test_links_and_submodules_are_skipped_and_the_log_can_say_so(
+async def test_submodules_and_links_to_the_outside_are_skipped_and_the_log_can_say_so(
     git: Git, repository: Repository, folder: Path
 ) -> None:
-    (repository.folder / "passwords").symlink_to("/etc/passwd")
+    for name, target in {
+        "passwords": "/etc/passwd",
+        "above": "../secret",
+        "through": "above/x",
+        "detour": "../checkout/index.html",
+        "loop": "loop",
+        "deep/sly": "er/up/../../secret",
+        "deep/er/up": "..",
+        "safe": "deep/er/up/er/up/../index.html",
+    }.items():
+        (repository.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository.folder / name).symlink_to(target)
     first = repository.commit({"index.html": b"home"})
     repository.git("update-index", "--add", "--cacheinfo", f"160000,{first},lib/theirs")
     repository.git("commit", "--quiet", "--message=submodule")
     commit = repository.git("rev-parse", "HEAD")
+    (folder.parent / "secret").write_bytes(b"secret")
     checkout = await git.checkout(repository.repo, commit, folder)
-    assert content(checkout) == {"index.html": b"home"}
-    assert checkout.paths == ["index.html"]
+    assert checkout.paths == ["deep/er/up", "index.html", "safe"]
+    assert (folder / "safe").read_bytes() == b"home"
     assert checkout.skipped == [
+        "above: a symbolic link that leads out of the site",
+        "deep/sly: a symbolic link that leads out of the site",
+        "detour: a symbolic link that leads out of the site",
         "lib/theirs: a submodule is not published",
-        "passwords: a symbolic link is not published",
+        "loop: a symbolic link that leads in a circle",
+        "passwords: a symbolic link that leads out of the site",
+        "through: a symbolic link that leads out of the site",
     ]
 
 
@@ -188,13 +203,142 @@ async def test_an_object_that_is_no_commit_is_refused(
         await git.checkout(repository.repo, blob, folder)
 
 
-@pytest.mark.parametrize("commit", ["", "HEAD", "main", "c" * 39, "--help", "C" * 40, "-" * 40])
-async def test_only_a_full_commit_id_names_a_commit(
+@pytest.mark.parametrize("commit", ["", "HEAD", "main", "c" * 6, "--help", "C" * 40, "c" * 65])
+async def test_only_an_id_names_a_commit(
     git: Git, repository: Repository, folder: Path, commit: str
 ) -> None:
     repository.commit({"index.html": b"home"})
-    with pytest.raises(RepositoryError, match="not a full commit id"):
+    with pytest.raises(RepositoryError, match="not a commit id"):
         await git.checkout(repository.repo, commit, folder)
+
+
+async def test_the_beginning_of_an_id_finds_its_commit_and_no_branch_of_that_name(
+    git: Git, repository: Repository, folder: Path
+) -> None:
+    first = repository.commit({"index.html": b"first"})
+    repository.commit({"index.html": b"second"})
+    repository.git("branch", first[:9])
+    repository.git("branch", "--force", first[:9], "HEAD")
+    checkout = await git.checkout(repository.repo, first[:9], folder)
+    assert checkout.commit == first
+    assert content(checkout) == {"index.html": b"first"}
+
+
+async def test_the_beginning_of_an_id_that_two_commits_share_is_refused(
+    git: Git, repository: Repository, folder: Path
+) -> None:
+    """Two commits with the same first digits, made by trying: 2 of a few ten thousand share 7."""
+    repository.commit({"index.html": b"home"})
+    tree = repository.git("rev-parse", "HEAD^{tree}")
+    seen: dict[str, bytes] = {}
+    for number in range(200_000):
+        data = (
+            f"tree {tree}\nauthor A <a@example.org> {number} +0000\n"
+            f"committer A <a@example.org> {number} +0000\n\nwork\n"
+        ).encode()
+        digest = hashlib.sha1(b"commit %d\0" % len(data) + data).hexdigest()
+        if digest[:7] in seen:
+            break
+        seen[digest[:7]] = data
+    for each in (data, seen[digest[:7]]):
+        repository.git("hash-object", "-w", "-t", "commit", "--stdin", stdin=each)
+    with pytest.raises(RepositoryError, match=f"2 commits begin with {digest[:7]}"):
+        await git.checkout(repository.repo, digest[:7], folder)
+    assert (await git.checkout(repository.repo, digest, folder)).commit == digest
+
+
+async def test_a_shallow_clone_gives_the_commits_that_it_has_and_says_how_to_get_the_others(
+    git: Git, repository: Repository, folder: Path, tmp_path: Path
+) -> None:
+    first = repository.commit({"index.html": b"first"})
+    second = repository.commit({"index.html": b"second"})
+    shallow = tmp_path / "shallow"
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.folder}", str(shallow))
+    repo = Repo(url=str(shallow), branch="main")
+    assert content(await git.checkout(repo, second, folder)) == {"index.html": b"second"}
+    with pytest.raises(RepositoryError, match=f"no commit {first} in {shallow}.*--unshallow"):
+        await git.checkout(repo, first, folder)
+
+
+async def test_a_repository_whose_objects_are_damaged_is_told_from_one_without_the_commit(
+    git: Git, repository: Repository, folder: Path
+) -> None:
+    commit = repository.commit({"index.html": b"home", "sub/a": b"a"})
+    for name, reason in (("HEAD:index.html", "object"), ("HEAD:sub", "all folders of commit")):
+        oid = repository.git("rev-parse", name)
+        (repository.folder / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+        with pytest.raises(RepositoryError, match=f"git cannot read {reason}"):
+            await git.checkout(repository.repo, commit, folder)
+
+
+async def test_a_repository_that_goes_away_during_the_build_is_said_to_have_gone(
+    git: Git,
+    repository: Repository,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit = repository.commit({"index.html": b"home"})
+    git_dir = source.local_git_dir
+
+    def then_take_it_away(path: Path) -> Path:
+        found = git_dir(path)
+        repository.folder.rename(tmp_path / "away")
+        return found
+
+    monkeypatch.setattr(source, "local_git_dir", then_take_it_away)
+    with pytest.raises(RepositoryError, match=f"{repository.url} went away during the build"):
+        await git.checkout(repository.repo, commit, folder)
+
+
+async def test_the_address_is_judged_again_each_time_git_runs(
+    repository: Repository, make_repository: Callable[[str], Repository], tmp_path: Path
+) -> None:
+    repository.commit({"index.html": b"home"})
+    secret = make_repository("secret")
+    secret.commit({"index.html": b"secret"})
+    allowed = tmp_path / "allowed"
+    repository.folder.parent.joinpath("docs").rename(allowed)
+    git = Git(tmp_path / "cache", RepositoryPolicy([allowed]))
+    repo = Repo(url=str(allowed / "sub"), branch="main")
+    (allowed / "sub").mkdir()
+    (allowed / "sub" / ".git").write_text(f"gitdir: {secret.folder}/.git\n")
+    with pytest.raises(RepositoryError, match="not below a folder that repositories may be in"):
+        await git.head(repo)
+    (allowed / "sub" / ".git").unlink()
+    (allowed / "sub").rmdir()
+    (allowed / "sub").symlink_to(secret.folder)
+    with pytest.raises(RepositoryError, match="not below a folder that repositories may be in"):
+        await git.head(repo)
+
+
+async def test_a_repository_s_own_settings_start_no_program(
+    git: Git, repository: Repository, folder: Path, tmp_path: Path
+) -> None:
+    commit = repository.commit({"index.html": b"home"})
+    ran = tmp_path / "ran"
+    touch = f"touch {ran}; false"
+    for key, value in {
+        "core.fsmonitor": touch,
+        "core.sshCommand": touch,
+        "core.pager": touch,
+        "core.alternateRefsCommand": touch,
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.url": "ssh://host.invalid/x",
+        "remote.origin.uploadpack": touch,
+        "core.repositoryformatversion": "1",
+    }.items():
+        repository.git("config", key, value)
+    oid = repository.git("rev-parse", "HEAD:index.html")
+    (repository.folder / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    for url in ("ssh://host.invalid/x", str(tmp_path), "ext::touch " + str(ran)):
+        repository.git("config", "remote.origin.url", url)
+        with pytest.raises(RepositoryError, match="git cannot read object"):
+            await git.checkout(repository.repo, commit, folder)
+        folder = tmp_path / f"checkout-{len(url)}"
+        folder.mkdir()
+    assert not ran.exists()
 
 
 async def test_a_branch_that_does_not_exist_is_named_in_the_error(
@@ -275,75 +419,3 @@ async def test_a_commit_can_write_nothing_outside_of_its_checkout(
     assert list(folder.parent.iterdir()) == [folder]
     assert list(folder.iterdir()) == []
     assert not Path("/tmp/blackstart-escaped").exists()
-
-
-class Remote:
-    """A repository that git finds under `URL`."""
-
-    def __init__(self, repository: Repository) -> None:
-        self.repository = repository
-        self.repo = Repo(url=URL, branch="main")
-
-
-@pytest.fixture
-def remote(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Remote:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / ".gitconfig").write_text(f'[url "{repository.url}"]\n  insteadOf = {URL}\n')
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    return Remote(repository)
-
-
-async def test_an_address_is_cloned_once_and_then_read_from_the_cache(
-    git: Git, remote: Remote, folder: Path, tmp_path: Path
-) -> None:
-    commit = remote.repository.commit({"index.html": b"home"})
-    assert await git.head(remote.repo) == commit
-    remote.repository.folder.rename(tmp_path / "away")
-    checkout = await git.checkout(remote.repo, commit, folder)
-    assert content(checkout) == {"index.html": b"home"}
-
-
-async def test_workers_that_clone_at_the_same_time_share_one_whole_clone(
-    git: Git, remote: Remote, tmp_path: Path
-) -> None:
-    commit = remote.repository.commit({"index.html": b"home"})
-    heads = await asyncio.gather(*(git.head(remote.repo) for _ in range(4)))
-    assert heads == [commit] * 4
-    assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-async def test_a_head_is_fetched_whenever_it_is_asked_for(git: Git, remote: Remote) -> None:
-    remote.repository.commit({"index.html": b"first"})
-    await git.head(remote.repo)
-    second = remote.repository.commit({"index.html": b"second"})
-    assert await git.head(remote.repo) == second
-
-
-async def test_a_head_that_was_moved_back_is_fetched_as_well(git: Git, remote: Remote) -> None:
-    first = remote.repository.commit({"index.html": b"first"})
-    remote.repository.commit({"index.html": b"second"})
-    await git.head(remote.repo)
-    remote.repository.git("reset", "--quiet", "--hard", first)
-    assert await git.head(remote.repo) == first
-
-
-async def test_a_named_commit_that_is_newer_than_the_cache_is_fetched(
-    git: Git, remote: Remote, folder: Path
-) -> None:
-    remote.repository.commit({"index.html": b"first"})
-    await git.head(remote.repo)
-    second = remote.repository.commit({"index.html": b"second"})
-    checkout = await git.checkout(remote.repo, second, folder)
-    assert content(checkout) == {"index.html": b"second"}
-
-
-async def test_a_clone_that_broke_off_leaves_nothing_that_looks_like_one(
-    git: Git, tmp_path: Path
-) -> None:
-    repo = Repo(url="https://127.0.0.1:1/docs.git", branch="main")
-    for _ in range(2):
-        with pytest.raises(RepositoryError, match="git clone failed"):
-            await git.head(repo)
-        assert list((tmp_path / "cache").iterdir()) == []

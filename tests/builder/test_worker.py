@@ -15,6 +15,7 @@ from blackstart.builder.git import Checkout, Git
 from blackstart.builder.worker import LEASE
 from blackstart.errors import StorageError
 from blackstart.model import Build, BuildState, DeployState, Repo, Site
+from blackstart.repositories import RepositoryPolicy
 from blackstart.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Pausing(Git):
     """git that holds every checkout until it is let go."""
 
     def __init__(self, cache: Path) -> None:
-        super().__init__(cache)
+        super().__init__(cache, RepositoryPolicy([Path("/")]))
         self.reached = asyncio.Event()
         self.go_on = asyncio.Event()
 

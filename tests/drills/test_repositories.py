@@ -22,6 +22,7 @@ from blackstart.drills.world.repositories import (
 )
 from blackstart.errors import UsageError
 from blackstart.model import Repo
+from blackstart.repositories import RepositoryPolicy
 from blackstart.seed import Seed
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ async def test_a_repository_of_any_shape_is_read_and_can_be_built_from(
     borrowed = tmp_path / "borrowed.git"
     make_repository(borrowed, user.objects, newest.id, user.object_format)
     assert _content(borrowed, newest.files) == FILES
-    source = Git(tmp_path / "cache")
+    source = Git(tmp_path / "cache", RepositoryPolicy([tmp_path]))
     repo = Repo(url=str(borrowed), branch="main")
     assert await source.head(repo) == newest.id
     checkout = await source.checkout(repo, newest.id, tmp_path / "checkout")

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from blackstart.builder.files import digest_files
+from blackstart.builder.command import Limits
+from blackstart.builder.files import Publication
 from blackstart.builder.git import Source
 from blackstart.builder.job import Job
+from blackstart.builder.produce import produce
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
 from blackstart.errors import ConflictError, RepositoryError
 from blackstart.model import Deploy, DeployState, ManifestFile, Repo
-from blackstart.process import temporary_folder
+from blackstart.process import remove_folder, temporary_folder
 from blackstart.store import MetadataStore
 
 HEAD_ATTEMPTS = 5
-READ_BYTES = 1024 * 1024
 
 
 class Builder:
     """Checks out a build's commit and takes its files through the deploy path.
 
     Checkouts are made below `folder`, by default the system's temporary one.
+    `commands` are the limits of build commands; None runs none.
     """
 
     def __init__(
@@ -35,12 +35,14 @@ class Builder:
         source: Source,
         *,
         folder: Path | None = None,
+        commands: Limits | None = None,
     ) -> None:
         self._store = store
         self._deploys = deploys
         self._publisher = publisher
         self._source = source
         self._folder = folder
+        self._commands = commands
 
     async def run(self, job: Job) -> Verdict:
         """Build it; what an earlier worker left half-made is gone on with.
@@ -89,19 +91,23 @@ class Builder:
         self, job: Job, repo: Repo, commit: str, begun: Deploy | None
     ) -> Verdict:
         folder = temporary_folder("build", within=self._folder)
+        site = folder / "site"
+        site.mkdir()
         try:
-            checkout = await self._source.checkout(repo, commit, folder)
+            checkout = await self._source.checkout(repo, commit, site)
             job.log(f"checked out {checkout.commit}: {len(checkout.paths)} files")
             for line in checkout.skipped:
                 job.log(f"skipped {line}")
-            if not checkout.paths:
-                raise RepositoryError(f"commit {commit} has no files to publish")
             job.check()
-            files = await asyncio.to_thread(digest_files, folder, checkout.paths)
-            deploy = await self._deploy(job, repo, checkout.commit, files, begun)
-            await self._upload(job, deploy, files, folder)
+            publication = await produce(
+                site, folder / "scratch", job.log, commands=self._commands, stop=job.lost
+            )
+            if not publication.files:
+                raise RepositoryError(f"commit {commit} has no files to publish")
+            deploy = await self._deploy(job, repo, checkout.commit, publication.files, begun)
+            await self._upload(job, deploy, publication)
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(remove_folder, folder)
         job.check()
         finished = await self._deploys.finish(deploy.id)
         job.log(f"deploy {deploy.id}: tree {finished.metadata.tree}")
@@ -140,15 +146,13 @@ class Builder:
             job.check()
         return deploy
 
-    async def _upload(
-        self, job: Job, deploy: Deploy, files: list[ManifestFile], folder: Path
-    ) -> None:
+    async def _upload(self, job: Job, deploy: Deploy, publication: Publication) -> None:
         required = set(await self._deploys.missing(deploy))
-        job.log(f"uploading {len(required)} of {len(files)} files")
-        for file in files:
+        job.log(f"uploading {len(required)} of {len(publication.files)} files")
+        for file in publication.files:
             if file.sha1 in required:
                 job.check()
-                await self._deploys.upload(file.sha1, _chunks(folder / file.path))
+                await self._deploys.upload(file.sha1, publication.stream(file.path))
                 required.discard(file.sha1)
 
     async def _publish(self, job: Job, deploy: Deploy) -> Verdict:
@@ -159,13 +163,3 @@ class Builder:
 
 class _MovedOnError(Exception):
     """The branch has another head than the one that was built."""
-
-
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    """A file's bytes, read off the loop."""
-    file = await asyncio.to_thread(open, path, "rb")
-    try:
-        while data := await asyncio.to_thread(file.read, READ_BYTES):
-            yield data
-    finally:
-        file.close()

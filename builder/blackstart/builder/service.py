@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from blackstart.builder.build import Builder
+from blackstart.builder.command import Limits
 from blackstart.builder.git import Git
 from blackstart.builder.worker import Worker
 from blackstart.clock import WallClock
@@ -70,11 +71,13 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
         queue = BuildQueue(store, clock=clock, events=events, lease_s=settings.lease_s)
+        git = Git(settings.git_cache, settings.repository_policy())
+        commands = Limits.from_settings(settings)
         worker = Worker(
             f"{socket.gethostname()}-{os.getpid()}",
             store,
             queue,
-            Builder(store, deploys, publisher, Git(settings.git_cache)),
+            Builder(store, deploys, publisher, git, commands=commands),
             clock=clock,
             events=events,
             doorbell=clock.event(),

@@ -282,6 +282,8 @@ class Platform:
         from secrets import token_urlsafe
 
         return {
+            # One person on loopback may build from any folder that they can read.
+            "BLACKSTART_REPO_FOLDERS": "/",
             **os.environ,
             "BLACKSTART_MONGODB_URI": uri,
             "BLACKSTART_OBJECT_STORE": objects or str(self.folder / "objects"),

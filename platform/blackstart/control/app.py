@@ -9,7 +9,6 @@ from blackstart.control.api import ApiContext, api_router
 from blackstart.control.desk import Desk
 from blackstart.control.front import put_in_front
 from blackstart.control.pages import pages_router
-from blackstart.control.tokens import TokenService
 from blackstart.safeguards import Safeguards
 
 DESCRIPTION = """\
@@ -37,7 +36,7 @@ def control_app(
         docs_url="/docs",
         redoc_url=None,
     )
-    access = Access(TokenService(desk.store, desk.clock, desk.seed.fork("tokens")))
+    access = Access(desk.tokens)
     put_in_front(app, desk, access=access, rate_limit=rate_limit)
     app.include_router(api_router(ApiContext(desk, access, api_safeguards)))
     app.include_router(pages_router(desk, pages_safeguards))

@@ -18,6 +18,7 @@ from blackstart.model import (
     Metadata,
     Tree,
     TreeEntry,
+    check_site_path,
 )
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
@@ -255,9 +256,7 @@ def _check_files(files: Sequence[ManifestFile]) -> None:
         raise UsageError("a deploy needs at least one file")
     seen: set[str] = set()
     for file in files:
-        parts = file.path.split("/")
-        if not file.path or "\0" in file.path or any(part in ("", ".", "..") for part in parts):
-            raise UsageError(f"not a path inside a site: {file.path!r}")
+        check_site_path(file.path)
         if file.path in seen:
             raise UsageError(f"path {file.path!r} is listed twice")
         seen.add(file.path)

@@ -12,6 +12,7 @@ from blackstart.control.hooks import HookService
 from blackstart.control.incoming import Incoming
 from blackstart.control.publish import Publisher
 from blackstart.control.purge import Purge
+from blackstart.control.tokens import TokenService
 from blackstart.errors import NotFoundError
 from blackstart.events import Events
 from blackstart.model import Deploy, InvalidDeploy, Site
@@ -36,6 +37,7 @@ class Desk:
     builds: BuildService
     incoming: Incoming
     hooks: HookService
+    tokens: TokenService
     purge: Purge
     events: Events
     policy: RepositoryPolicy
@@ -98,6 +100,7 @@ def open_desk(
         builds=builds,
         incoming=Incoming(store, deploys, publisher),
         hooks=HookService(store, builds, clock=clock, seed=seed.fork("hooks")),
+        tokens=TokenService(store, clock, seed.fork("tokens")),
         purge=purge,
         events=events,
         policy=policy,

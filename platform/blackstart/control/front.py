@@ -30,7 +30,6 @@ def put_in_front(app: FastAPI, desk: Desk, *, access: Access, rate_limit: int) -
     app.add_middleware(Unexpected)
     app.add_middleware(RequestLog, metrics=metrics, seed=desk.seed.fork("requests"))
     install_problems(app)
-    for path, endpoint in probe_endpoints(
-        metrics.registry, {"database": desk.store.ping, "object store": desk.objects.ping}
-    ).items():
+    checks = {"database": desk.store.ping, "object store": desk.objects.ping}
+    for path, endpoint in probe_endpoints(metrics.registry, checks).items():
         app.add_api_route(path, endpoint, include_in_schema=False)

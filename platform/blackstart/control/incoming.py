@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from blackstart.control.deploys import DeployService, valid
 from blackstart.control.publish import Publisher
@@ -75,10 +77,9 @@ class Incoming:
             return deploy
         opened = await self._opened(deploy_id)
         async with opened.lock:
-            try:
+            # Somebody else moved it on, or the publish check holds it: look again later.
+            with suppress(ConflictError, PublishCheckError):
                 await self._advance(deploy_id, opened)
-            except (ConflictError, PublishCheckError):
-                pass  # Somebody else moved it on, or the publish check holds it: look again later.
         return await self._store.deploys.get(deploy_id)
 
     async def missing(self, deploy: Deploy) -> list[str]:
@@ -124,7 +125,7 @@ class Incoming:
             kept -= len(dropped.digests)
 
 
-def _is_ours(deploy: Deploy | InvalidDeploy) -> bool:
+def _is_ours(deploy: Deploy | InvalidDeploy) -> TypeGuard[Deploy]:
     """Whether a client uploads it and there is something left to do."""
     return (
         isinstance(deploy, Deploy)

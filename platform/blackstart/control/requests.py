@@ -49,7 +49,7 @@ class ChangeSite(_Body):
 
 
 class CreateDeploy(_ClientBody):
-    """A new deploy: for `draft` a preview, with another `branch` than the site's a branch deploy."""
+    """A new deploy: a preview as a `draft`, a branch deploy with a `branch` not the site's."""
 
     files: Annotated[dict[str, Sha1], Field(max_length=MAX_FILES)] | None = None
     draft: bool = False

@@ -14,7 +14,6 @@ from blackstart.control.desk import Desk, open_desk
 from blackstart.control.purge import NodePurge
 from blackstart.errors import DatabaseError
 from blackstart.events import log_events
-from blackstart.repositories import RepositoryPolicy
 from blackstart.seed import Seed
 from blackstart.settings import Settings
 from blackstart.store import MetadataStore, ObjectStore
@@ -41,7 +40,7 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
             seed=Seed.from_entropy(),
             safeguards=safeguards,
             events=log_events("control"),
-            policy=RepositoryPolicy(settings.repo_folders),
+            policy=settings.repository_policy(),
             public_url=settings.public_url,
         )
         yield control_app(

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import AsyncIterable
 from pathlib import Path
 
-import aiofiles
 from fastapi import Request
 
 from blackstart.control.archive import Archive, read_archive
@@ -67,11 +66,11 @@ async def _spool(chunks: AsyncIterable[bytes], path: Path) -> None:
     """Write the body to a file as it comes."""
     size = 0
     try:
-        async with aiofiles.open(path, "wb") as file:
+        with await asyncio.to_thread(open, path, "wb") as file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > MAX_ZIP_BYTES:
                     raise TooLargeError(f"the zip file is longer than {MAX_ZIP_BYTES:,} bytes")
-                await file.write(chunk)
+                await asyncio.to_thread(file.write, chunk)
     except OSError as error:
         raise StorageError(f"cannot keep the upload: {error.strerror}") from error

@@ -11,7 +11,7 @@ from blackstart.drills.world.fleet import FleetSite
 from blackstart.drills.world.owners import Owner
 from blackstart.drills.world.readers import Reader
 from blackstart.drills.world.world import World
-from blackstart.model import Plan
+from blackstart.model import Plan, Scope
 
 MINUTE = 60.0
 VISITS_FROM_S = -90 * MINUTE
@@ -33,8 +33,7 @@ def start_day(world: World, *, snapshot_s: float, end_s: float) -> None:
     for site in world.fleet.sites:
         if site.plan is Plan.ENTERPRISE:
             _start_monitor(world, site)
-    reader = _reader(world)
-    world.at(READERS_FROM_S, "readers", lambda: reader.run(end))
+    world.at(READERS_FROM_S, "readers", lambda: _read(world, end))
     random = world.seed.fork("owners").random
     for index, site in enumerate(world.fleet.sites):
         _start_owner(world, site, index, random, snapshot_s)
@@ -51,16 +50,16 @@ def _start_monitor(world: World, site: FleetSite) -> None:
     world.at(MONITOR_AT_S, f"monitor-{site.name}", lambda: world.visitors.monitor(site))
 
 
-def _reader(world: World) -> Reader:
-    transport = httpx2.ASGITransport(app=world.services.control)
-    return Reader(
-        httpx2.AsyncClient(transport=transport, base_url="http://control"),
-        world.fleet.sites,
-        world.clock,
-        world.journal,
-        world.seed.fork("readers").random,
-        world.t0,
+async def _read(world: World, end: float) -> None:
+    _, token = await world.services.desk.tokens.create("readers", [Scope.READ])
+    client = httpx2.AsyncClient(
+        transport=httpx2.ASGITransport(app=world.services.control),
+        base_url="http://control",
+        headers={"Authorization": f"Bearer {token}"},
     )
+    random = world.seed.fork("readers").random
+    reader = Reader(client, world.fleet.sites, world.clock, world.journal, random, world.t0)
+    await reader.run(end)
 
 
 def _start_owner(

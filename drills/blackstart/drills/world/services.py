@@ -16,10 +16,10 @@ from blackstart.cdn.hop import AsgiHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.store import Cache
 from blackstart.clock import Event
-from blackstart.control.api import Desk
 from blackstart.control.app import control_app
 from blackstart.control.builds import BuildService
 from blackstart.control.deploys import DeployService
+from blackstart.control.desk import Desk, open_desk
 from blackstart.control.publish import Publisher
 from blackstart.control.purge import NodePurge
 from blackstart.control.queue import BuildQueue
@@ -28,6 +28,7 @@ from blackstart.drills.world.clock import VirtualClock
 from blackstart.drills.world.distance import DistantObjects, DistantSource, DistantTransport
 from blackstart.model import Plan
 from blackstart.origin import Origin
+from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
@@ -63,12 +64,22 @@ class Services:
     switches: Switches
     origin: Origin
     nodes: list[Node]
-    deploys: DeployService
-    publisher: Publisher
-    builds: BuildService
+    desk: Desk
     workers: list[Worker]
     control: FastAPI
     purge: NodePurge
+
+    @property
+    def deploys(self) -> DeployService:
+        return self.desk.deploys
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.desk.publisher
+
+    @property
+    def builds(self) -> BuildService:
+        return self.desk.builds
 
     async def close(self) -> None:
         """Free what the services hold."""
@@ -100,40 +111,29 @@ def assemble(
         for name in NODE_NAMES
     ]
     purge = NodePurge([_client(node, clock, seed) for node in nodes], PURGE_TOKEN)
-    publisher = Publisher(store, purge, clock=clock, safeguards=switches.background, events=journal)
-    deploys = DeployService(
+    doorbell = clock.event()
+    policy = RepositoryPolicy([folder])
+    desk = open_desk(
         store,
         DistantObjects(objects, clock, seed.fork("uploads").random),
+        purge,
         clock=clock,
-        seed=seed.fork("deploys"),
+        seed=seed,
         safeguards=switches.background,
         events=journal,
-    )
-    doorbell = clock.event()
-    builds = BuildService(
-        store,
-        publisher,
-        clock=clock,
-        seed=seed.fork("builds"),
-        safeguards=switches.background,
-        events=journal,
+        policy=policy,
         doorbell=doorbell,
     )
-    control = control_app(
-        Desk(store, builds, clock, seed.fork("api")),
-        api_safeguards=switches.api,
-        pages_safeguards=switches.pages,
-    )
-    source = DistantSource(Git(folder / "git-cache"), clock, seed.fork("git").random)
-    builder = Builder(store, deploys, publisher, source, folder=folder)
+    control = control_app(desk, api_safeguards=switches.api, pages_safeguards=switches.pages)
+    git = Git(folder / "git-cache", policy)
+    source = DistantSource(git, clock, seed.fork("git").random)
+    builder = Builder(store, desk.deploys, desk.publisher, source, folder=folder)
     queue = BuildQueue(store, clock=clock, events=journal, lease_s=LEASE_S)
     crew = [
         _worker(number, store, queue, builder, clock, journal, doorbell)
         for number in range(1, workers + 1)
     ]
-    return Services(
-        store, objects, switches, origin, nodes, deploys, publisher, builds, crew, control, purge
-    )
+    return Services(store, objects, switches, origin, nodes, desk, crew, control, purge)
 
 
 def workers_for(sites: int) -> int:

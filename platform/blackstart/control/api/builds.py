@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -19,8 +19,11 @@ from blackstart.model import Build, Scope, Token
 
 MISSING = problem_responses(404)
 CHANGED = problem_responses(404, 409)
-STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _speaks(media_type: str) -> Responses:
+    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 def builds_router(api: ApiContext) -> APIRouter:
@@ -53,7 +56,7 @@ def _reading(router: APIRouter, api: ApiContext) -> None:
         "/builds/{build_id}/log",
         dependencies=[read],
         response_class=PlainTextResponse,
-        responses={**MISSING, **TEXT},
+        responses={**MISSING, **_speaks("text/plain")},
     )
     async def get_log(build_id: str) -> PlainTextResponse:
         """A build's log so far, as text."""
@@ -64,7 +67,7 @@ def _reading(router: APIRouter, api: ApiContext) -> None:
         "/builds/{build_id}/log/stream",
         dependencies=[read],
         response_class=StreamingResponse,
-        responses={**MISSING, **STREAM},
+        responses={**MISSING, **_speaks("text/event-stream")},
     )
     async def stream_log(request: Request, build_id: str) -> StreamingResponse:
         """A build's log as server-sent events, until the build has ended.

@@ -19,7 +19,7 @@ MISSING = problem_responses(404)
 def hooks_router(api: ApiContext) -> APIRouter:
     """Routes below /sites/{site_id}/build_hooks."""
     router, desk = api.router("build hooks"), api.desk
-    operate, read = api.needs(Scope.OPERATE), api.needs(Scope.READ)
+    operate = api.needs(Scope.OPERATE)
 
     async def hook_of(site_id: str, hook_id: str) -> BuildHook:
         site = await desk.site(site_id)
