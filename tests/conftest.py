@@ -239,6 +239,13 @@ class Bench:
         """The deploy that a site shows now."""
         return (await self.store.sites.get(site.id)).published_deploy_id
 
+    def outlive_the_lease(self) -> None:
+        """Whoever claimed a build before this has lost it now."""
+        self.clock.advance(LEASE_S + 1)
+
+    def queue(self) -> BuildQueue:
+        return BuildQueue(self.store, clock=self.clock, events=self.events, lease_s=LEASE_S)
+
     def origin(self) -> Origin:
         return Origin(self.store, self.objects, safeguards=self.safeguards)
 
@@ -264,7 +271,7 @@ class Bench:
         return Worker(
             name,
             self.store,
-            BuildQueue(self.store, clock=self.clock, events=self.events, lease_s=LEASE_S),
+            self.queue(),
             builder,
             clock=self.clock,
             events=self.events,
