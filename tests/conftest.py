@@ -22,13 +22,13 @@ from blackstart.builder.build import Builder
 from blackstart.builder.git import Git, Source
 from blackstart.builder.worker import Worker
 from blackstart.clock import Clock, Event, WallEvent
-from blackstart.control.api import Desk
 from blackstart.control.app import control_app
 from blackstart.control.builds import BuildService
 from blackstart.control.deploys import DeployService
+from blackstart.control.desk import Desk, open_desk
 from blackstart.control.publish import Publisher
 from blackstart.control.queue import BuildQueue
-from blackstart.model import Deploy, InvalidDeploy, ManifestFile, Plan, Repo, Site
+from blackstart.model import Deploy, InvalidDeploy, ManifestFile, Plan, Repo, Scope, Site
 from blackstart.origin import Origin
 from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
@@ -175,10 +175,20 @@ class Bench:
     events: Recorder
     purges: Purges
     doorbell: Event
-    deploys: DeployService
-    publisher: Publisher
-    builds: BuildService
+    desk: Desk
     cache: Path
+
+    @property
+    def deploys(self) -> DeployService:
+        return self.desk.deploys
+
+    @property
+    def publisher(self) -> Publisher:
+        return self.desk.publisher
+
+    @property
+    def builds(self) -> BuildService:
+        return self.desk.builds
 
     async def site(
         self,
@@ -242,17 +252,28 @@ class Bench:
         """The deploy that a site shows now."""
         return (await self.store.sites.get(site.id)).published_deploy_id
 
+    def outlive_the_lease(self) -> None:
+        """Whoever claimed a build before this has lost it now."""
+        self.clock.advance(LEASE_S + 1)
+
+    def queue(self) -> BuildQueue:
+        return BuildQueue(self.store, clock=self.clock, events=self.events, lease_s=LEASE_S)
+
     def origin(self) -> Origin:
         return Origin(self.store, self.objects, safeguards=self.safeguards)
 
     def control(self, *, api: str = "", pages: str = "") -> FastAPI:
         """The control plane; its two views have safeguards of their own, by name."""
-        desk = Desk(self.store, self.builds, self.clock, self.seed)
         return control_app(
-            desk,
+            self.desk,
             api_safeguards=Safeguards.parse(api),
             pages_safeguards=Safeguards.parse(pages),
         )
+
+    async def bearer(self, *scopes: Scope) -> dict[str, str]:
+        """The header of a request with a new token; it may do everything unless told otherwise."""
+        _, secret = await self.desk.tokens.create("test", list(scopes or Scope))
+        return {"Authorization": f"Bearer {secret}"}
 
     def worker(
         self,
@@ -270,7 +291,7 @@ class Bench:
         return Worker(
             name,
             self.store,
-            BuildQueue(self.store, clock=self.clock, events=self.events, lease_s=LEASE_S),
+            self.queue(),
             builder,
             clock=self.clock,
             events=self.events,
@@ -357,7 +378,17 @@ async def bench(
 ) -> Bench:
     seed, safeguards, events, purges = Seed(2), Safeguards(), Recorder(), Purges()
     doorbell = manual_clock.event()
-    publisher = Publisher(store, purges, clock=manual_clock, safeguards=safeguards, events=events)
+    desk = open_desk(
+        store,
+        objects,
+        purges,
+        clock=manual_clock,
+        seed=seed,
+        safeguards=safeguards,
+        events=events,
+        policy=RepositoryPolicy([tmp_path]),
+        doorbell=doorbell,
+    )
     return Bench(
         store=store,
         objects=objects,
@@ -367,19 +398,7 @@ async def bench(
         events=events,
         purges=purges,
         doorbell=doorbell,
-        deploys=DeployService(
-            store, objects, clock=manual_clock, seed=seed, safeguards=safeguards, events=events
-        ),
-        publisher=publisher,
-        builds=BuildService(
-            store,
-            publisher,
-            clock=manual_clock,
-            seed=seed,
-            safeguards=safeguards,
-            events=events,
-            doorbell=doorbell,
-        ),
+        desk=desk,
         cache=tmp_path / "git-cache",
     )
 

@@ -16,6 +16,7 @@ from blackstart.errors import (
     UsageError,
 )
 from blackstart.model import Deploy, DeployState, ManifestFile, Tree, TreeEntry
+from blackstart.store.objects import one_chunk
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -60,20 +61,20 @@ async def test_a_path_that_leaves_the_site_is_refused(bench: Bench, path: str) -
     site = await bench.site()
     file = ManifestFile(path=path, sha1=DIGEST, size=1)
     with pytest.raises(UsageError, match="not a path inside a site"):
-        await bench.deploys.announce(site.id, [file], branch="main")
+        await bench.deploys.create(site.id, [file], branch="main")
     assert await bench.store.deploys.of_site(site.id) == []
 
 
 async def test_a_path_that_stands_twice_is_refused(bench: Bench) -> None:
     file = ManifestFile(path="a", sha1=DIGEST, size=1)
     with pytest.raises(UsageError, match="listed twice"):
-        await bench.deploys.announce((await bench.site()).id, [file, file], branch="main")
+        await bench.deploys.create((await bench.site()).id, [file, file], branch="main")
 
 
 async def test_bytes_with_another_digest_are_refused_and_stay_pending(bench: Bench) -> None:
     deploy = await bench.announce(await bench.site(), FILES)
     with pytest.raises(DigestMismatchError):
-        await bench.deploys.upload(deploy.id, DIGEST, b"other bytes")
+        await bench.deploys.upload(DIGEST, one_chunk(b"other bytes"))
     assert not await bench.objects.has_blob(DIGEST)
     assert (await bench.deploy(deploy.id)).metadata.pending_uploads == [DIGEST]
 
@@ -105,17 +106,23 @@ async def test_the_tree_is_stored_before_the_pointer_is_set(
     set_pointer = bench.store.deploys.set_pointer
     seen: list[str] = []
 
-    async def look_then_set(deploy_id: str, tree_id: str) -> None:
+    async def look_then_set(deploy_id: str, tree_id: str, byte_count: int) -> bool:
         await bench.objects.get_tree(tree_id)
         seen.append(tree_id)
-        await set_pointer(deploy_id, tree_id)
+        return await set_pointer(deploy_id, tree_id, byte_count)
 
     monkeypatch.setattr(bench.store.deploys, "set_pointer", look_then_set)
     deploy = await bench.processing(await bench.site(), FILES)
     assert seen == [deploy.metadata.tree]
 
 
-@pytest.mark.parametrize("state", [DeployState.READY, DeployState.ERROR, DeployState.CANCELLED])
+async def test_a_deploy_that_is_ready_is_finished_already(bench: Bench) -> None:
+    deploy = await bench.release(await bench.site(), FILES)
+    assert await bench.deploys.finish(deploy.id) == deploy
+    assert await bench.deploy(deploy.id) == deploy
+
+
+@pytest.mark.parametrize("state", [DeployState.ERROR, DeployState.CANCELLED])
 async def test_a_deploy_that_is_over_cannot_be_finished(bench: Bench, state: DeployState) -> None:
     deploy = await bench.release(await bench.site(), FILES)
     await bench.store.deploys.move(deploy.id, from_states=[DeployState.READY], to=state)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from blackstart.model import ManifestFile
+from blackstart.store.objects import one_chunk
+
 if TYPE_CHECKING:
     from tests.conftest import Bench, Client
 
@@ -49,8 +52,8 @@ async def test_trusting_metadata_does_not_trust_a_deploy_that_still_waits_for_fi
     bench: Bench,
 ) -> None:
     site = await bench.site()
-    interrupted = await bench.announce(site, {"index.html": PAGE, "app.js": SCRIPT})
-    await bench.deploys.upload(interrupted.id, sha1_of(PAGE), PAGE)
+    await bench.announce(site, {"index.html": PAGE, "app.js": SCRIPT})
+    await bench.deploys.upload(sha1_of(PAGE), one_chunk(PAGE))
     again = await bench.announce(site, {"index.html": PAGE, "app.js": SCRIPT})
     assert again.metadata.pending_uploads == sorted([sha1_of(PAGE), sha1_of(SCRIPT)])
 
@@ -61,7 +64,7 @@ async def test_overwritten_metadata_is_trusted_so_that_files_that_never_arrived_
     site = await bench.site()
     files = {"index.html": PAGE, "app.js": SCRIPT}
     interrupted = await bench.announce(site, files)
-    await bench.deploys.upload(interrupted.id, sha1_of(PAGE), PAGE)
+    await bench.deploys.upload(sha1_of(PAGE), one_chunk(PAGE))
     await bench.destroy(interrupted.id)
 
     trusting = await bench.announce(site, files)
@@ -97,3 +100,23 @@ async def test_metadata_that_is_gone_altogether_stops_no_upload(bench: Bench) ->
     )
     deploy = await bench.announce(site, {"image.png": IMAGE})
     assert deploy.metadata.pending_uploads == [sha1_of(IMAGE)]
+
+
+async def test_trusting_metadata_does_not_trust_a_deploy_that_died_while_it_was_announced(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await bench.site()
+    files = {"index.html": PAGE}
+    new = await bench.deploys.create(site.id, branch="main")
+
+    async def dies(*arguments: object, **more: object) -> bool:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(bench.store.deploys, "move", dies)
+        await bench.deploys.announce(
+            new.id, [ManifestFile(path="index.html", sha1=sha1_of(PAGE), size=len(PAGE))]
+        )
+    assert (await bench.store.deploys.manifest(new.id)).files
+    deploy = await bench.announce(site, files)
+    assert deploy.metadata.pending_uploads == [sha1_of(PAGE)]

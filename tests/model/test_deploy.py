@@ -25,11 +25,16 @@ READY = {
     "number": 3,
     "state": "ready",
     "branch": "main",
+    "context": "production",
+    "title": None,
+    "error": None,
     "commit_ref": None,
     "build_id": None,
     "created_at": NOON,
     "metadata": METADATA,
 }
+
+OPTIONAL = ("context", "title", "error")
 
 values = st.recursive(
     st.none()
@@ -93,7 +98,7 @@ def test_a_ready_deploy_without_all_of_its_metadata_is_invalid(damage: dict[str,
     assert isinstance(parse_deploy(READY | {"metadata": METADATA | damage}), InvalidDeploy)
 
 
-@pytest.mark.parametrize("field", list(READY))
+@pytest.mark.parametrize("field", [field for field in READY if field not in OPTIONAL])
 def test_a_document_that_lacks_a_field_is_invalid_and_names_it(field: str) -> None:
     deploy = parse_deploy({key: value for key, value in READY.items() if key != field})
     assert isinstance(deploy, InvalidDeploy)
@@ -110,3 +115,16 @@ def test_a_deploy_cannot_be_changed_in_place() -> None:
     deploy = parse_deploy(READY)
     with pytest.raises(ValueError, match="frozen"):
         deploy.number = 4  # type: ignore[misc]
+
+
+def test_a_deploy_from_before_there_were_contexts_is_a_production_deploy() -> None:
+    deploy = parse_deploy({key: value for key, value in READY.items() if key not in OPTIONAL})
+    assert deploy == parse_deploy(READY)
+
+
+def test_a_deploy_is_past_the_point_of_no_return_once_it_has_its_time() -> None:
+    processing = READY | {"state": "processing"}
+    completed = parse_deploy(processing)
+    pending = parse_deploy(processing | {"metadata": METADATA | {"completed_at": None}})
+    assert isinstance(completed, Deploy) and completed.completed
+    assert isinstance(pending, Deploy) and not pending.completed

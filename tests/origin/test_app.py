@@ -228,7 +228,7 @@ async def test_a_site_that_shows_no_deploy_of_its_own_is_a_failure_and_shows_not
 ) -> None:
     foreign = await bench.release(await bench.site("blog"), {"index.html": b"foreign"})
     shown = foreign.id if whose == "another site's" else "f" * 24
-    assert await bench.store.sites.publish(site.id, shown, instead_of=deploy.id)
+    assert await bench.store.sites.publish(await bench.store.sites.get(site.id), shown, 2)
     answer = await visitor.get("/")
     assert answer.status_code == 404
     assert b"foreign" not in answer.content

@@ -10,6 +10,9 @@ import pytest
 
 from blackstart.errors import ConflictError, NotFoundError
 from blackstart.model import (
+    Build,
+    BuildState,
+    Context,
     Deploy,
     DeployState,
     InvalidDeploy,
@@ -64,7 +67,9 @@ async def raws(store: MetadataStore) -> list[dict[str, Any]]:
 
 async def test_a_deploy_and_its_manifest_are_read_as_they_were_stored(store: MetadataStore) -> None:
     deploy = a_deploy(1)
-    await store.deploys.insert(deploy, a_manifest(deploy))
+    await store.deploys.insert(deploy)
+    assert await store.deploys.insert_manifest(a_manifest(deploy))
+    assert not await store.deploys.insert_manifest(a_manifest(deploy)), "there is one"
     assert await store.deploys.get(deploy.id) == deploy
     assert await store.deploys.raw(deploy.id) == deploy.to_mongo()
     assert await store.deploys.manifest(deploy.id) == a_manifest(deploy)
@@ -85,15 +90,13 @@ async def test_of_many_who_want_a_number_exactly_one_gets_it(store: MetadataStor
         a_deploy(7).model_copy(update={"id": f"contender-{number}"}) for number in range(CONTENDERS)
     ]
     outcomes = await asyncio.gather(
-        *(store.deploys.insert(deploy, a_manifest(deploy)) for deploy in deploys),
+        *(store.deploys.insert(deploy) for deploy in deploys),
         return_exceptions=True,
     )
     assert outcomes.count(None) == 1
     assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == CONTENDERS - 1
     winner = deploys[outcomes.index(None)]
     assert await store.deploys.of_site("s1") == [winner]
-    kept = [raw["_id"] async for raw in store.database["manifests"].find()]
-    assert kept == [winner.id], "those who lost leave no manifest behind"
 
 
 async def test_a_sites_deploys_come_newest_first_page_by_page(store: MetadataStore) -> None:
@@ -159,28 +162,27 @@ async def test_of_many_who_complete_a_deploy_exactly_one_wins_with_its_metadata(
     assert found.metadata == offers[won.index(True)]
 
 
-async def test_uploads_that_arrive_together_are_all_taken_off_the_list(
+async def test_of_many_who_announce_for_one_deploy_exactly_one_is_kept(
     store: MetadataStore,
 ) -> None:
-    wanted = [f"{number:040x}" for number in range(CONTENDERS)]
-    deploy = a_deploy(1, state=UPLOADING)
-    metadata = deploy.metadata.model_copy(update={"pending_uploads": [*wanted, "f" * 40]})
-    await stored(store, deploy.model_copy(update={"metadata": metadata}))
-    await asyncio.gather(*(store.deploys.upload_arrived("s1-d1", sha1) for sha1 in wanted))
-    found = await store.deploys.get("s1-d1")
-    assert isinstance(found, Deploy)
-    assert found.metadata.pending_uploads == ["f" * 40]
+    offers = [
+        Manifest(id="d1", files=[ManifestFile(path=f"{number}", sha1="0" * 40)])
+        for number in range(CONTENDERS)
+    ]
+    won = await asyncio.gather(*(store.deploys.insert_manifest(offer) for offer in offers))
+    assert won.count(True) == 1
+    assert await store.deploys.manifest("d1") == offers[won.index(True)]
 
 
 async def test_a_pointer_is_set_while_processing_and_never_after(store: MetadataStore) -> None:
     await stored(store, a_deploy(1, state=PROCESSING), a_deploy(2, state=UPLOADING), a_deploy(3))
-    await store.deploys.set_pointer("s1-d1", "t" * 64)
+    assert await store.deploys.set_pointer("s1-d1", "t" * 64, 7)
     found = await store.deploys.get("s1-d1")
     assert isinstance(found, Deploy)
-    assert found.metadata.tree == "t" * 64
+    assert (found.metadata.tree, found.metadata.byte_count) == ("t" * 64, 7)
+    assert found.metadata.pending_uploads == []
     for deploy_id in ("s1-d2", "s1-d3", "s1-d4"):
-        with pytest.raises(ConflictError, match=deploy_id):
-            await store.deploys.set_pointer(deploy_id, "t" * 64)
+        assert not await store.deploys.set_pointer(deploy_id, "t" * 64, 7)
     assert await store.deploys.get("s1-d3") == a_deploy(3)
 
 
@@ -192,12 +194,115 @@ async def test_a_pointer_that_races_the_end_of_its_deploy_never_changes_a_finish
         store.deploys.move(
             "s1-d1", from_states=[PROCESSING], to=DeployState.READY, metadata=a_deploy(1).metadata
         ),
-        *(store.deploys.set_pointer("s1-d1", "t" * 64) for _ in range(CONTENDERS - 1)),
-        return_exceptions=True,
+        *(store.deploys.set_pointer("s1-d1", "t" * 64, 7) for _ in range(CONTENDERS - 1)),
     )
     assert ended is True
-    assert all(outcome is None or isinstance(outcome, ConflictError) for outcome in pointers)
+    assert False in pointers, "the race has losers"
     assert await store.deploys.get("s1-d1") == a_deploy(1)
+
+
+@pytest.mark.parametrize("state", [DeployState.NEW, UPLOADING, PROCESSING])
+async def test_what_is_not_completed_can_be_given_up(
+    store: MetadataStore, state: DeployState
+) -> None:
+    await stored(store, a_deploy(1, state=state), a_deploy(2, state=state))
+    assert await store.deploys.give_up("s1-d1", DeployState.CANCELLED, "why")
+    found = await store.deploys.get("s1-d1")
+    assert isinstance(found, Deploy)
+    assert (found.state, found.error) == (DeployState.CANCELLED, "why")
+    assert not await store.deploys.give_up("s1-d1", DeployState.ERROR, "again")
+    assert await store.deploys.get("s1-d1") == found
+    assert await store.deploys.get("s1-d2") == a_deploy(2, state=state)
+
+
+async def test_what_is_completed_is_never_given_up(store: MetadataStore) -> None:
+    completed = a_deploy(1).model_copy(update={"state": PROCESSING})
+    await stored(store, completed, a_deploy(2))
+    for deploy in (completed, a_deploy(2)):
+        assert not await store.deploys.give_up(deploy.id, DeployState.CANCELLED, "why")
+        assert await store.deploys.get(deploy.id) == deploy
+
+
+async def test_of_completing_and_giving_up_at_once_exactly_one_happens(
+    store: MetadataStore,
+) -> None:
+    for number in range(1, CONTENDERS + 1):
+        deploy = a_deploy(number, state=PROCESSING)
+        await stored(store, deploy)
+        steps = [
+            store.deploys.move(
+                deploy.id, from_states=[PROCESSING], to=PROCESSING, metadata=a_deploy(1).metadata
+            ),
+            store.deploys.give_up(deploy.id, DeployState.CANCELLED, "why"),
+        ]
+        outcomes = await asyncio.gather(*(steps if number % 2 else steps[::-1]))
+        assert sorted(outcomes) == [False, True]
+
+
+async def test_all_that_a_build_began_is_given_up_but_what_is_spared_or_completed(
+    store: MetadataStore,
+) -> None:
+    build = Build(
+        id="b1",
+        site_id="s1",
+        deploy_id=None,
+        commit_ref=None,
+        pinned=False,
+        branch="main",
+        state=BuildState.RUNNING,
+        priority=0,
+        due_at=NOON,
+        created_at=NOON,
+    )
+    ours = {"build_id": "b1"}
+    await stored(
+        store,
+        a_deploy(1, state=UPLOADING).model_copy(update=ours),
+        a_deploy(2, state=PROCESSING).model_copy(update=ours),
+        a_deploy(3, state=UPLOADING).model_copy(update=ours),
+        a_deploy(4).model_copy(update=ours | {"state": PROCESSING}),
+        a_deploy(5).model_copy(update=ours),
+        a_deploy(6, state=UPLOADING),
+        a_deploy(7, state=UPLOADING, site_id="s2").model_copy(update=ours),
+    )
+    await store.deploys.give_up_of_build(build, DeployState.ERROR, "why", but="s1-d3")
+    given_up = [raw["_id"] for raw in await raws(store) if raw["state"] == DeployState.ERROR]
+    assert given_up == ["s1-d1", "s1-d2"]
+
+
+async def test_previews_and_branch_deploys_are_not_among_the_completed_ones(
+    store: MetadataStore,
+) -> None:
+    others = {2: Context.PREVIEW, 3: Context.BRANCH}
+    await stored(
+        store,
+        a_deploy(1),
+        *(a_deploy(n).model_copy(update={"context": others[n]}) for n in others),
+    )
+    found = [deploy async for deploy in store.deploys.completed_newest_first("s1", but="")]
+    assert found == [a_deploy(1)]
+
+
+async def test_each_branch_has_its_newest_ready_branch_deploy(store: MetadataStore) -> None:
+    branch = {"context": Context.BRANCH}
+    await stored(
+        store,
+        a_deploy(1).model_copy(update=branch | {"branch": "a"}),
+        a_deploy(2).model_copy(update=branch | {"branch": "b"}),
+        a_deploy(3).model_copy(update=branch | {"branch": "a"}),
+        a_deploy(4, state=PROCESSING).model_copy(update=branch | {"branch": "a"}),
+        a_deploy(5),
+    )
+    found = await store.deploys.branches("s1")
+    assert {name: deploy.number for name, deploy in found.items()} == {"a": 3, "b": 2}
+
+
+async def test_deploys_and_manifests_of_a_site_are_forgotten_together(store: MetadataStore) -> None:
+    other = a_deploy(1, site_id="s2")
+    await stored(store, a_deploy(1), a_deploy(2), other)
+    await store.deploys.delete_of_site("s1")
+    assert await raws(store) == [other.to_mongo()]
+    assert [raw["_id"] async for raw in store.database["manifests"].find()] == [other.id]
 
 
 async def test_metadata_is_replaced_only_while_it_is_what_was_seen(store: MetadataStore) -> None:

@@ -13,6 +13,7 @@ from blackstart.store import MetadataStore
 
 NOON = datetime(2017, 2, 2, 12, tzinfo=UTC)
 CONTENDERS = 20
+NEWER = {"newest_published": 1}
 
 
 def a_site(name: str, published: str | None = None) -> Site:
@@ -62,16 +63,55 @@ async def test_sites_come_in_name_order_page_by_page(store: MetadataStore) -> No
 async def test_publishing_compares_with_what_is_published(store: MetadataStore) -> None:
     site = a_site("docs", published="d1")
     await store.sites.insert(site)
-    assert not await store.sites.publish(site.id, "d3", instead_of="d2")
-    assert not await store.sites.publish(site.id, "d3", instead_of=None)
+    for stale in ({"published_deploy_id": "d2"}, {"published_deploy_id": None}, NEWER):
+        assert not await store.sites.publish(site.model_copy(update=stale), "d3", 3)
+    assert await store.sites.get(site.id) == site
+    assert await store.sites.publish(site, "d2", 2)
+    published = site.model_copy(update={"published_deploy_id": "d2", "newest_published": 2})
+    assert await store.sites.get(site.id) == published
+
+
+async def test_the_mark_of_the_newest_deploy_ever_published_never_goes_down(
+    store: MetadataStore,
+) -> None:
+    site = a_site("docs", published="d7").model_copy(update={"newest_published": 7})
+    await store.sites.insert(site)
+    assert await store.sites.publish(site, "d3", 3)
+    now = await store.sites.get(site.id)
+    assert (now.published_deploy_id, now.newest_published) == ("d3", 7)
+
+
+async def test_a_site_from_before_the_mark_was_kept_can_be_published(store: MetadataStore) -> None:
+    site = a_site("docs", published="d1")
+    await store.sites.insert(site)
+    await store.database["sites"].update_one({"_id": site.id}, {"$unset": {"newest_published": ""}})
+    assert await store.sites.publish(await store.sites.get(site.id), "d2", 2)
+    assert (await store.sites.get(site.id)).newest_published == 2
+
+
+async def test_a_locked_site_is_not_published_by_who_saw_it_unlocked(store: MetadataStore) -> None:
+    site = a_site("docs", published="d1")
+    await store.sites.insert(site)
+    assert not await store.sites.lock(site.id, "d2"), "it shows another deploy"
+    assert await store.sites.lock(site.id, "d1")
+    assert not await store.sites.publish(site, "d2", 2)
     assert (await store.sites.get(site.id)).published_deploy_id == "d1"
-    assert await store.sites.publish(site.id, "d2", instead_of="d1")
-    assert await store.sites.get(site.id) == a_site("docs", published="d2")
+    await store.sites.unlock(site.id)
+    assert await store.sites.publish(site, "d2", 2)
+
+
+async def test_of_a_lock_and_a_publish_at_once_only_one_happens(store: MetadataStore) -> None:
+    for number in range(CONTENDERS):
+        site = a_site(f"site{number}", published="d1")
+        await store.sites.insert(site)
+        steps = [store.sites.lock(site.id, "d1"), store.sites.publish(site, "d2", 2)]
+        outcomes = await asyncio.gather(*(steps if number % 2 else steps[::-1]))
+        assert sorted(outcomes) == [False, True]
 
 
 async def test_publishing_changes_no_other_site(store: MetadataStore) -> None:
     await store.sites.insert_many([a_site("docs"), a_site("blog")])
-    assert await store.sites.publish("id-docs", "d1", instead_of=None)
+    assert await store.sites.publish(a_site("docs"), "d1", 1)
     assert await store.sites.get("id-blog") == a_site("blog")
 
 
@@ -79,13 +119,13 @@ async def test_of_many_who_publish_exactly_one_wins(store: MetadataStore) -> Non
     await store.sites.insert(a_site("docs", published="d0"))
     won = await asyncio.gather(
         *(
-            store.sites.publish("id-docs", f"d{number}", instead_of="d0")
+            store.sites.publish(a_site("docs", published="d0"), f"d{number}", number)
             for number in range(1, CONTENDERS + 1)
         )
     )
     assert won.count(True) == 1
-    published = (await store.sites.get("id-docs")).published_deploy_id
-    assert published == f"d{won.index(True) + 1}"
+    site, number = await store.sites.get("id-docs"), won.index(True) + 1
+    assert (site.published_deploy_id, site.newest_published) == (f"d{number}", number)
 
 
 async def test_a_site_is_found_together_with_the_deploy_it_shows(store: MetadataStore) -> None:

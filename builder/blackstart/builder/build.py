@@ -13,7 +13,7 @@ from blackstart.builder.produce import produce
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher, Verdict
 from blackstart.errors import ConflictError, RepositoryError
-from blackstart.model import Deploy, DeployState, ManifestFile, Repo
+from blackstart.model import Context, Deploy, DeployState, ManifestFile, Repo
 from blackstart.process import remove_folder, temporary_folder
 from blackstart.store import MetadataStore
 
@@ -68,7 +68,13 @@ class Builder:
         return await self._build_head(job, repo)
 
     async def _begun(self, job: Job) -> Deploy | None:
-        """The deploy that a worker before this one made, unless it is over."""
+        """The deploy that a worker before this one made, unless it is over.
+
+        One that was made and not noted down any more is nobody's: it is given up.
+        """
+        await self._store.deploys.give_up_of_build(
+            job.build, DeployState.ERROR, "its worker died", but=job.build.deploy_id
+        )
         if job.build.deploy_id is None:
             return None
         deploy = await self._store.deploys.find(job.build.deploy_id)
@@ -108,7 +114,7 @@ class Builder:
             await self._upload(job, deploy, publication)
         finally:
             await asyncio.to_thread(remove_folder, folder)
-        job.check()
+        await job.hold()
         finished = await self._deploys.finish(deploy.id)
         job.log(f"deploy {deploy.id}: tree {finished.metadata.tree}")
         return await self._publish(job, finished)
@@ -128,11 +134,19 @@ class Builder:
             except ConflictError:
                 why = "the same commit gave other files"
                 await self._store.deploys.give_up(begun.id, DeployState.ERROR, why)
+                current = await self._store.deploys.get(begun.id)
+                if isinstance(current, Deploy) and current.completed:
+                    # A worker thought dead came before us: one build publishes one deploy.
+                    return current
         build = job.build
+        site = await self._store.sites.get(build.site_id)
+        deploys_site = site.repo is not None and site.repo.branch == repo.branch
+        context = Context.PRODUCTION if deploys_site else Context.BRANCH
         deploy = await self._deploys.create(
             build.site_id,
             files,
             branch=repo.branch,
+            context=context,
             title=build.title,
             commit_ref=commit,
             build_id=build.id,
@@ -156,6 +170,7 @@ class Builder:
                 required.discard(file.sha1)
 
     async def _publish(self, job: Job, deploy: Deploy) -> Verdict:
+        await job.hold()
         verdict = await self._publisher.publish(deploy.id)
         job.log(f"deploy {deploy.id}: {verdict}")
         return verdict

@@ -48,6 +48,16 @@ class Job:
         if self.lost.is_set():
             raise ConflictError(f"build {self.build.id} was taken over or called off")
 
+    async def hold(self) -> None:
+        """Make sure of the build before a step that cannot be taken back.
+
+        Raises: ConflictError when it is this worker's no more.
+        """
+        if not await self._queue.renew(self.build):
+            self.lost.set()
+        self._renewed_at = self._clock.time()
+        self.check()
+
     async def heartbeat(self, every_s: float) -> None:
         """Renew the lease and save the log until the build is lost; run beside the build."""
         while not self.lost.is_set():

@@ -106,7 +106,7 @@ class Worker:
         if not ended:
             self._events("build.taken_over", build.id, site=build.site_id, worker=self.name)
             return
-        current = await self._store.builds.get(build.id)
+        current = await self._store.builds.find(build.id) or build
         self._events(
             f"build.{state}",
             build.id,
@@ -117,10 +117,14 @@ class Worker:
         )
 
     async def _fail_deploy(self, build: Build, why: str) -> None:
+        """Give up what the build made, unless another worker goes on with it or will.
+
+        A lease renewed right before keeps that from changing meanwhile.
+        """
+        held = await self._queue.renew(build)
         current = await self._store.builds.find(build.id)
-        ours = current is not None and current.attempt == build.attempt
-        if current is not None and ours and current.deploy_id is not None:
-            await self._store.deploys.give_up(current.deploy_id, DeployState.ERROR, why)
+        if current is not None and (held or current.state is BuildState.CANCELLED):
+            await self._store.deploys.give_up_of_build(build, DeployState.ERROR, why)
 
     def _ending(self) -> bool:
         return self._stopping or _cancelled()

@@ -9,7 +9,7 @@ from blackstart.control.publish import Publisher, Verdict
 from blackstart.control.queue import replaces
 from blackstart.errors import ConflictError, UsageError
 from blackstart.events import Events
-from blackstart.model import Build, BuildState, DeployState, Site
+from blackstart.model import Build, BuildState, Deploy, DeployState, Site
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore
@@ -82,7 +82,8 @@ class BuildService:
         )
         await self._store.builds.insert(build)
         self._events("build.queued", build.id, site=site.id, commit=commit_ref, why=why)
-        for other in waiting:
+        # Looked at again: of two heads queued at once, one of them sees the other now.
+        for other in await self._store.builds.waiting(site.id):
             if replaces(build, other):
                 await self._call_off(other, f"superseded by build {build.id}")
         self._doorbell.set()
@@ -137,12 +138,21 @@ class BuildService:
         return verdict
 
     async def _call_off(self, build: Build, why: str) -> None:
-        """The build ends first: from then on its worker can neither go on nor publish."""
+        """The build ends first: from then on its worker can begin no other deploy for it.
+
+        A deploy that was about to be published is brought to its end instead:
+        its worker may be gone, and nobody takes over a build that has ended.
+        """
         if not await self._end(build, BuildState.CANCELLED, why):
             return
-        if build.deploy_id is not None:
-            await self._store.deploys.give_up(build.deploy_id, DeployState.CANCELLED, why)
+        await self._store.deploys.give_up_of_build(build, DeployState.CANCELLED, why)
         self._events("build.cancelled", build.id, site=build.site_id, outcome=why)
+        # The caller's copy may be older than the deploy.
+        current = await self._store.builds.get(build.id)
+        if current.deploy_id is not None:
+            deploy = await self._store.deploys.find(current.deploy_id)
+            if isinstance(deploy, Deploy) and deploy.completed:
+                await self._publisher.publish(deploy.id)
 
     async def _end(self, build: Build, state: BuildState, why: str) -> bool:
         return await self._store.builds.end(build, state, at=self._clock.now(), log=[why])

@@ -130,9 +130,10 @@ class DeployService:
     async def finish(self, deploy_id: str) -> Deploy:
         """All is sent: write the tree and set the pointer; the deploy is then processing.
 
+        One that somebody else has brought to its end already is returned as it is.
         Raises: NotFoundError; InvalidDeployError when its metadata was
         damaged meanwhile; ConflictError when uploads are still pending or it
-        is over already.
+        was given up.
         """
         deploy = valid(await self._store.deploys.get(deploy_id))
         if missing := await self.missing(deploy):
@@ -143,11 +144,12 @@ class DeployService:
             to=DeployState.PROCESSING,
         )
         if not moved:
-            raise ConflictError(f"deploy {deploy_id} is {deploy.state}, not uploading")
+            return await self._finished_before(deploy_id)
         tree = await self._tree(await self._store.deploys.manifest(deploy_id))
         tree_id = await self._objects.put_tree(tree)
         byte_count = sum(entry.size for entry in tree.files.values())
-        await self._store.deploys.set_pointer(deploy_id, tree_id, byte_count)
+        if not await self._store.deploys.set_pointer(deploy_id, tree_id, byte_count):
+            return await self._finished_before(deploy_id)
         self._events("pointer.set", deploy_id, site=deploy.site_id, tree=tree_id)
         found = {"tree": tree_id, "byte_count": byte_count, "pending_uploads": []}
         return deploy.model_copy(
@@ -206,6 +208,12 @@ class DeployService:
                 f"deploy {deploy.id} is over: {deploy.state}", hint="make a new one"
             )
         await self._need_same_files(deploy, files)
+        return deploy
+
+    async def _finished_before(self, deploy_id: str) -> Deploy:
+        deploy = valid(await self._store.deploys.get(deploy_id))
+        if deploy.state is not DeployState.READY:
+            raise ConflictError(f"deploy {deploy_id} is {deploy.state}, not uploading")
         return deploy
 
     async def _need_same_files(self, deploy: Deploy, files: Sequence[ManifestFile]) -> None:

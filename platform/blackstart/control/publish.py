@@ -51,12 +51,8 @@ class Publisher:
         when the deploy has no tree yet or is over.
         """
         deploy = valid(await self._store.deploys.get(deploy_id))
-        if deploy.state is DeployState.READY:
-            return await self._verdict_so_far(deploy)
-        if deploy.context is not Context.PRODUCTION:
-            await self._ready(await self._complete(deploy))
-            return Verdict.PREVIEW
-        superseded = await self._is_superseded(deploy)
+        to_check = deploy.context is Context.PRODUCTION and deploy.state is not DeployState.READY
+        superseded = to_check and await self._is_superseded(deploy)
         return await self._publish_completed(deploy, checked=True, superseded=superseded)
 
     async def push(self, deploy_id: str) -> Verdict:
@@ -67,14 +63,20 @@ class Publisher:
     async def revert(self, site_id: str, deploy_id: str) -> None:
         """Make an older, ready deploy the site's current one, on purpose.
 
-        Raises: InvalidDeployError; ConflictError when it is not a ready deploy of
-        the site, the site is locked, or its current deploy changed meanwhile.
+        Raises: InvalidDeployError; ConflictError when it is not a ready production
+        deploy of the site, the site is locked, or was changed meanwhile.
         """
         site = await self._store.sites.get(site_id)
-        deploy = valid(await self._store.deploys.get(deploy_id))
-        if deploy.site_id != site_id or deploy.state is not DeployState.READY:
-            raise ConflictError(f"deploy {deploy_id} is not a ready deploy of site {site.name}")
+        await self._revert(site, valid(await self._store.deploys.get(deploy_id)))
+
+    async def _revert(self, site: Site, deploy: Deploy) -> None:
+        if deploy.site_id != site.id or deploy.state is not DeployState.READY:
+            raise ConflictError(f"deploy {deploy.id} is not a ready deploy of site {site.name}")
+        if deploy.context is not Context.PRODUCTION:
+            raise ConflictError(f"deploy {deploy.id} is a {deploy.context}: it is never published")
         if deploy.id == site.published_deploy_id:
+            # Whoever reverted before may have died before the nodes were told.
+            await self._purge_site(site.id)
             return
         if site.locked:
             raise ConflictError(
@@ -83,8 +85,8 @@ class Publisher:
             )
         if not await self._store.sites.publish(site, deploy.id, deploy.number):
             raise ConflictError(f"site {site.name} was changed meanwhile", hint="look again")
-        self._events("site.reverted", site_id, deploy=deploy_id, instead=site.published_deploy_id)
-        await self._purge_site(site_id)
+        self._events("site.reverted", site.id, deploy=deploy.id, instead=site.published_deploy_id)
+        await self._purge_site(site.id)
 
     async def roll_back(self, site_id: str) -> Deploy:
         """Revert a site to the newest ready deploy before the one it shows; returns that.
@@ -98,7 +100,7 @@ class Publisher:
             before["number"] = {"$lt": current.number}
             found = newest_good(await self._store.deploys.of_site(site_id, where=before))
             if found is not None:
-                await self.revert(site_id, found.id)
+                await self._revert(site, found)
                 return found
         raise ConflictError(
             f"site {site.name} has no earlier deploy to go back to", hint="publish one first"
@@ -144,7 +146,9 @@ class Publisher:
         async for latest in completed:
             if isinstance(latest, Deploy):
                 return latest
-            if "tolerant-publish" not in self._safeguards:
+            # A deploy that is completed has passed the check before.
+            stuck = deploy.metadata.completed_at is None
+            if stuck and "tolerant-publish" not in self._safeguards:
                 self._checked(deploy, latest, "failed")
                 raise PublishCheckError(
                     f"cannot compare with deploy {latest.id}: {latest.reason}",
@@ -166,17 +170,24 @@ class Publisher:
     ) -> Verdict:
         """Past the check: nobody calls the deploy off any more, anybody can go on with it."""
         if deploy.state is DeployState.READY:
-            return await self._verdict_so_far(deploy)
-        deploy = await self._complete(deploy)
-        verdict = (
-            Verdict.SUPERSEDED if superseded else await self._make_current(deploy, checked=checked)
-        )
-        await self._ready(deploy)
+            verdict = await self._verdict_so_far(deploy)
+        else:
+            deploy = await self._complete(deploy)
+            verdict = await self._verdict(deploy, checked=checked, superseded=superseded)
+            await self._ready(deploy)
         if verdict is Verdict.PUBLISHED:
+            # Also when it was ready already: who published it may have died before this.
             await self._purge_site(deploy.site_id)
         else:
             self._events(f"deploy.{verdict}", deploy.id, site=deploy.site_id, number=deploy.number)
         return verdict
+
+    async def _verdict(self, deploy: Deploy, *, checked: bool, superseded: bool) -> Verdict:
+        if deploy.context is not Context.PRODUCTION:
+            return Verdict.PREVIEW
+        if superseded:
+            return Verdict.SUPERSEDED
+        return await self._make_current(deploy, checked=checked)
 
     async def _verdict_so_far(self, deploy: Deploy) -> Verdict:
         """Of a deploy that is ready: what became of it stays so."""

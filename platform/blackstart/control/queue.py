@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from blackstart.clock import Clock
 from blackstart.events import Events
-from blackstart.model import Build, BuildState, Lease
+from blackstart.model import Build, BuildState, Deploy, DeployState, Lease
 from blackstart.store import MetadataStore
 
 MAX_ATTEMPTS = 3
@@ -59,10 +59,10 @@ class BuildQueue:
         for build in await self._store.builds.expired(self._clock.now()):
             newer = await self._newer(build)
             if newer is not None:
-                await self._close(build, BuildState.CANCELLED, f"superseded by build {newer.id}")
+                await self._close(build, DeployState.CANCELLED, f"superseded by build {newer.id}")
             elif build.attempt >= MAX_ATTEMPTS:
                 await self._close(
-                    build, BuildState.ERROR, f"given up: {build.attempt} workers died"
+                    build, DeployState.ERROR, f"given up: {build.attempt} workers died"
                 )
             else:
                 await self.give_back(build)
@@ -76,12 +76,24 @@ class BuildQueue:
                 return other
         return None
 
-    async def _close(self, build: Build, state: BuildState, why: str) -> None:
+    async def _close(self, build: Build, state: DeployState, why: str) -> None:
+        """End the build and what it made; a deploy that visitors may see is gone on with."""
+        await self._store.deploys.give_up_of_build(build, state, why)
+        if await self._is_completed(build):
+            await self.give_back(build)
+            return
+        ended = BuildState(state)
         closed = await self._store.builds.end(
-            build, state, at=self._clock.now(), log=[why], error=why
+            build, ended, at=self._clock.now(), log=[why], error=why
         )
         if closed:
-            self._events(f"build.{state}", build.id, site=build.site_id, outcome=why)
+            self._events(f"build.{ended}", build.id, site=build.site_id, outcome=why)
+
+    async def _is_completed(self, build: Build) -> bool:
+        if build.deploy_id is None:
+            return False
+        deploy = await self._store.deploys.find(build.deploy_id)
+        return isinstance(deploy, Deploy) and deploy.completed
 
 
 def replaces(newer: Build, older: Build) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from blackstart.model import ManifestFile
+from blackstart.model import DeployState, ManifestFile
 from blackstart.safeguards import Safeguards
 from blackstart.store import MetadataStore, ObjectStore
 
@@ -33,7 +33,8 @@ async def plan_uploads(
     With `verified-uploads` the object store is asked. Without it metadata is
     trusted, as in 2017: a digest counts as stored when another deploy of the
     site lists it and has no pending uploads. Metadata that was overwritten
-    has none either, which is the review's secondary issue.
+    has none either, which is the review's secondary issue. A deploy that is
+    still new does not know yet what it waits for, and is not trusted.
     """
     wanted = sorted({file.sha1 for file in files})
     if "verified-uploads" in safeguards:
@@ -42,7 +43,8 @@ async def plan_uploads(
     trusted: dict[str, int] = {}
     stored: set[str] = set()
     async for raw, manifest in store.deploys.listing_digests(site_id, but=deploy_id):
-        if not _says_pending(raw.get("metadata")):
+        announced = raw.get("state") != DeployState.NEW
+        if announced and not _says_pending(raw.get("metadata")):
             stored.update(file.sha1 for file in manifest.files)
             trusted.update(
                 (file.sha1, file.size) for file in manifest.files if file.size is not None

@@ -61,6 +61,11 @@ class Deploy(Document):
     created_at: datetime
     metadata: Metadata
 
+    @property
+    def completed(self) -> bool:
+        """Whether it is past the point of no return: it is published, or about to be."""
+        return self.metadata.completed_at is not None
+
     @model_validator(mode="after")
     def _ready_means_complete(self) -> Self:
         if self.state is DeployState.READY and (

@@ -11,6 +11,7 @@ from pymongo.errors import DocumentTooLarge, DuplicateKeyError
 
 from blackstart.errors import ConflictError, NotFoundError, TooLargeError
 from blackstart.model import (
+    Build,
     Context,
     Deploy,
     DeployState,
@@ -21,6 +22,7 @@ from blackstart.model import (
 )
 
 UNFINISHED = (DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING)
+_NOT_COMPLETED = {"state": {"$in": list(UNFINISHED)}, "metadata.completed_at": None}
 
 
 class Deploys:
@@ -189,20 +191,31 @@ class Deploys:
         What is completed is about to be published, or is: it is never taken back.
         """
         result = await self._deploys.update_one(
-            {
-                "_id": deploy_id,
-                "state": {"$in": list(UNFINISHED)},
-                "metadata.completed_at": None,
-            },
-            {"$set": {"state": state, "error": why}},
+            {"_id": deploy_id, **_NOT_COMPLETED}, {"$set": {"state": state, "error": why}}
         )
         return result.matched_count == 1
 
-    async def set_pointer(self, deploy_id: str, tree_id: str, byte_count: int) -> None:
-        """All files are there: record which tree they are.
+    async def give_up_of_build(
+        self,
+        build: Build,
+        state: DeployState,
+        why: str,
+        *,
+        but: str | None = None,
+    ) -> None:
+        """As `give_up`, for every deploy that the build began; one may be spared."""
+        await self._deploys.update_many(
+            {
+                "site_id": build.site_id,
+                "build_id": build.id,
+                "_id": {"$ne": but},
+                **_NOT_COMPLETED,
+            },
+            {"$set": {"state": state, "error": why}},
+        )
 
-        Raises: ConflictError unless the deploy is processing.
-        """
+    async def set_pointer(self, deploy_id: str, tree_id: str, byte_count: int) -> bool:
+        """All files are there: record which tree they are; False unless it is processing."""
         result = await self._deploys.update_one(
             {"_id": deploy_id, "state": DeployState.PROCESSING},
             {
@@ -213,8 +226,7 @@ class Deploys:
                 }
             },
         )
-        if result.matched_count != 1:
-            raise ConflictError(f"deploy {deploy_id} is not processing any more")
+        return result.matched_count == 1
 
     async def branches(self, site_id: str) -> dict[str, Deploy | InvalidDeploy]:
         """The newest ready branch deploy of each branch of a site."""

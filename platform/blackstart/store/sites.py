@@ -89,7 +89,8 @@ class Sites:
             {
                 "_id": seen.id,
                 "published_deploy_id": seen.published_deploy_id,
-                "newest_published": seen.newest_published,
+                # A site from before the mark was kept has none, which reads as 0.
+                "newest_published": seen.newest_published or {"$in": [0, None]},
                 "locked": False,
             },
             {
