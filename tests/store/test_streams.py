@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -142,6 +143,32 @@ async def test_two_streams_of_one_digest_do_not_disturb_each_other(
             )
     assert await objects.get_blob(sha1_of(LARGE)) == LARGE
     assert leftovers() == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    objects = ObjectStore.open(str(tmp_path))
+    await objects.put(blob_key(sha1_of(SMALL)), b"so that the folder exists")
+    happened: list[str] = []
+
+    def noting(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: object) -> None:
+            happened.append(name)
+            real(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    noting("fsync")
+    noting("rename")
+    if streamed:
+        await objects.put_blob_stream(chunks_of(SMALL), sha1_of(SMALL), max_bytes=MAX)
+    else:
+        await objects.put_blob(SMALL, sha1_of(SMALL))
+    assert happened == ["fsync", "rename", "fsync"]
 
 
 @contextmanager
