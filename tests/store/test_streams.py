@@ -199,3 +199,18 @@ async def test_a_bucket_that_is_not_there_is_a_clear_error(bucket: str, data: by
     objects = ObjectStore.open(f"{bucket}-gone")
     with pytest.raises(StorageError, match="cannot write blobs/"):
         await objects.put_blob_stream(chunks_of(data), sha1_of(data), max_bytes=MAX)
+
+
+async def test_an_upload_that_has_failed_reads_no_further(bucket: str) -> None:
+    objects = ObjectStore.open(f"{bucket}-gone")
+    read = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal read
+        async for chunk in chunks_of(LARGE):
+            read += len(chunk)
+            yield chunk
+
+    with pytest.raises(StorageError):
+        await objects.put_blob_stream(counted(), sha1_of(LARGE), max_bytes=MAX)
+    assert read < len(LARGE) // 2
