@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import resource
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -144,6 +145,32 @@ async def test_two_streams_of_one_digest_do_not_disturb_each_other(
     assert leftovers() == 0
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_the_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    objects = ObjectStore.open(str(tmp_path))
+    await objects.put(blob_key(sha1_of(SMALL)), b"so that the folder exists")
+    happened: list[str] = []
+
+    def noting(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: object) -> None:
+            happened.append(name)
+            real(*arguments)
+
+        monkeypatch.setattr(os, name, call)
+
+    noting("fsync")
+    noting("rename")
+    if streamed:
+        await objects.put_blob_stream(chunks_of(SMALL), sha1_of(SMALL), max_bytes=MAX)
+    else:
+        await objects.put_blob(SMALL, sha1_of(SMALL))
+    assert happened == ["fsync", "rename", "fsync"]
+
+
 @contextmanager
 def files_limited_to(size: int) -> Iterator[None]:
     """Writes beyond `size` fail in the kernel, as on a full disk."""
@@ -172,3 +199,18 @@ async def test_a_bucket_that_is_not_there_is_a_clear_error(bucket: str, data: by
     objects = ObjectStore.open(f"{bucket}-gone")
     with pytest.raises(StorageError, match="cannot write blobs/"):
         await objects.put_blob_stream(chunks_of(data), sha1_of(data), max_bytes=MAX)
+
+
+async def test_an_upload_that_has_failed_reads_no_further(bucket: str) -> None:
+    objects = ObjectStore.open(f"{bucket}-gone")
+    read = 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal read
+        async for chunk in chunks_of(LARGE):
+            read += len(chunk)
+            yield chunk
+
+    with pytest.raises(StorageError):
+        await objects.put_blob_stream(counted(), sha1_of(LARGE), max_bytes=MAX)
+    assert read < len(LARGE) // 2
