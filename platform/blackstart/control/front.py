@@ -32,9 +32,9 @@ def put_in_front(
     # The last one added is the first to see a request.
     app.add_middleware(Etags)
     app.add_middleware(BodyLimit, limit=MAX_JSON_BYTES, streams=is_upload)
+    app.add_middleware(Unexpected)
     if rate_limit:
         app.add_middleware(RateLimit, access=access, clock=clock, limit=rate_limit)
-    app.add_middleware(Unexpected)
     app.add_middleware(RequestLog, metrics=metrics, seed=seed.fork("requests"))
     install_problems(app)
     for path, endpoint in probe_endpoints(metrics.registry, {"database": store.ping}).items():
