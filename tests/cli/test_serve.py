@@ -52,6 +52,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists(kind: type[
         ("NODE_URLS", "node-1:80"),
         ("DOMAIN", "no domain"),
         ("DATABASE", "a/b"),
+        ("RATE_LIMIT", "-1"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -186,3 +187,28 @@ async def test_a_server_ends_with_the_work_beside_it_and_tells_why() -> None:
         work = asyncio.ensure_future(broken())
         with pytest.raises(ProcessError, match="broke down"):
             await serve_http(app, sock, ready=lambda url: None, work=work)
+
+
+@pytest.mark.parametrize("form", ["json", "pretty"])
+def test_a_traceback_in_the_log_shows_no_variables(form: str) -> None:
+    script = """
+import structlog
+from blackstart.service import configure_logs
+
+def fail(bearer):
+    raise ZeroDivisionError("a bug")
+
+configure_logs("info", "FORM")
+try:
+    fail("".join(["bst", "_", "secret"]))
+except ZeroDivisionError:
+    structlog.get_logger("test").exception("unexpected error")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("FORM", form)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ZeroDivisionError: a bug" in done.stderr
+    assert "bst_secret" not in done.stderr

@@ -145,6 +145,15 @@ async def test_nobody_uses_up_a_token_whose_id_alone_he_knows(
     assert allowed.headers["x-ratelimit-remaining"] == str(LIMIT - 1)
 
 
+async def test_tokens_that_are_not_valid_share_the_bucket_of_their_address(api_from: Any) -> None:
+    stranger = api_from("192.0.2.66")
+    for number in range(LIMIT):
+        answer = await stranger.get("/api/v1/open", headers=bearer(f"guess-{number}"))
+        assert answer.headers["x-ratelimit-remaining"] == str(LIMIT - 1 - number)
+    assert await statuses(stranger, 1) == [429]
+    assert await statuses(api_from("192.0.2.1"), 1) == [200]
+
+
 async def test_secrets_cannot_be_tried_without_end(
     api_from: Any, tokens: TokenService, manual_clock: ManualClock
 ) -> None:

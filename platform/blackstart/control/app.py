@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from blackstart.control.access import Access
 from blackstart.control.api import ApiContext, api_router
 from blackstart.control.desk import Desk
 from blackstart.control.front import put_in_front
@@ -36,8 +35,14 @@ def control_app(
         docs_url="/docs",
         redoc_url=None,
     )
-    access = Access(desk.tokens)
-    put_in_front(app, desk, access=access, rate_limit=rate_limit)
+    access = put_in_front(
+        app,
+        desk.store,
+        clock=desk.clock,
+        seed=desk.seed,
+        rate_limit=rate_limit,
+        checks={"object store": desk.objects.ping},
+    )
     app.include_router(api_router(ApiContext(desk, access, api_safeguards)))
     app.include_router(pages_router(desk, pages_safeguards))
     return app

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI
 
+from blackstart.clock import Clock
 from blackstart.control.access import Access
 from blackstart.control.bodies import MAX_JSON_BYTES, BodyLimit
-from blackstart.control.desk import Desk
 from blackstart.control.etags import Etags
 from blackstart.control.paths import is_upload
 from blackstart.control.problems import Unexpected, install_problems
 from blackstart.control.ratelimit import RateLimit
+from blackstart.control.tokens import TokenService
+from blackstart.seed import Seed
+from blackstart.store import MetadataStore
 from blackstart.web.metrics import HttpMetrics
-from blackstart.web.probes import probe_endpoints
+from blackstart.web.probes import Check, probe_endpoints
 from blackstart.web.requests import RequestLog
 
 
-def put_in_front(app: FastAPI, desk: Desk, *, access: Access, rate_limit: int) -> None:
+def put_in_front(
+    app: FastAPI,
+    store: MetadataStore,
+    *,
+    clock: Clock,
+    seed: Seed,
+    rate_limit: int,
+    checks: Mapping[str, Check] | None = None,
+) -> Access:
     """Give `app` its errors, probes, metrics, request ids, limits and entity tags.
 
-    `rate_limit` is in requests per minute, 0 for none.
+    `rate_limit` is in requests per minute, 0 for none; `checks` are what has to
+    answer, besides the database, for the application to be ready. The `Access` that is
+    returned has the dependencies by which routes demand a token.
     """
+    access = Access(TokenService(store, clock, seed.fork("tokens")))
     metrics = HttpMetrics("control")
     # The last one added is the first to see a request.
     app.add_middleware(Etags)
     app.add_middleware(BodyLimit, limit=MAX_JSON_BYTES, streams=is_upload)
-    if rate_limit:
-        app.add_middleware(RateLimit, access=access, clock=desk.clock, limit=rate_limit)
     app.add_middleware(Unexpected)
-    app.add_middleware(RequestLog, metrics=metrics, seed=desk.seed.fork("requests"))
+    if rate_limit:
+        app.add_middleware(RateLimit, access=access, clock=clock, limit=rate_limit)
+    app.add_middleware(RequestLog, metrics=metrics, seed=seed.fork("requests"))
     install_problems(app)
-    checks = {"database": desk.store.ping, "object store": desk.objects.ping}
-    for path, endpoint in probe_endpoints(metrics.registry, checks).items():
+    needed = {"database": store.ping, **(checks or {})}
+    for path, endpoint in probe_endpoints(metrics.registry, needed).items():
         app.add_api_route(path, endpoint, include_in_schema=False)
+    return access
