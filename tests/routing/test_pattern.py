@@ -27,6 +27,7 @@ from blackstart.routing.pattern import parse_pattern, visit
         ("/:year/x", "//x", None),
         ("/:a/:b", "/1/2/", {"a": "1", "b": "2"}),
         ("/:a/:b", "/1", None),
+        ("/a/:x/b", "/a//b", None),
         ("/*", "/", {"splat": ""}),
         ("/*", "/a/b/", {"splat": "a/b/"}),
         ("/news/*", "/news", {"splat": ""}),
