@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     purge_token: SecretStr = SecretStr("")
     rate_limit: int = Field(default=600, ge=0)
     listen: str = "127.0.0.1:8000"
-    public_url: str = Field(default="http://localhost", pattern=r"^https?://[^/?#@]+$")
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+)?$")
     safeguards: str = "all"
     domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")
     git_cache: Path = Path(".blackstart/git")
@@ -67,6 +67,10 @@ class Settings(BaseSettings):
             if not url.startswith(("http://", "https://")):
                 raise ValueError(f"not an HTTP address: {url!r}")
         return urls
+
+    def sites_url(self) -> str:
+        """Where visitors reach the sites' domain."""
+        return self.public_url or f"http://{self.domain}"
 
     def switches(self) -> Safeguards:
         """The safeguards that are on. Raises: UsageError for an unknown one."""

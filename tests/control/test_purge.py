@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from blackstart.control.purge import NodePurge, no_purge
+from blackstart.control.purge import NodePurge, custom_tag, deploy_tag, no_purge, site_tag
 from blackstart.errors import HopError
 
 
@@ -61,3 +63,11 @@ async def test_a_node_that_refuses_is_named_and_the_others_are_told_all_the_same
 
 async def test_a_platform_without_nodes_has_nobody_to_tell() -> None:
     await no_purge(["site-1"])
+
+
+@given(st.text("0123456789abcdef", min_size=24, max_size=24), st.text(), st.text())
+def test_a_sites_own_tag_is_nobody_elses(site_id: str, tag: str, other_tag: str) -> None:
+    other_id = "f" * 24 if site_id != "f" * 24 else "e" * 24
+    mine = custom_tag(site_id, tag)
+    assert mine == custom_tag(site_id, tag.lower())
+    assert mine not in (custom_tag(other_id, other_tag), site_tag(other_id), deploy_tag(other_id))

@@ -57,10 +57,13 @@ class Up:
         self.control = str(self.addresses["control"])
         self.nodes: list[str] = self.addresses["nodes"]
         self.family = psutil.Process(process.pid).children(recursive=True)
+        self.bearer = {"Authorization": f"Bearer {self.addresses['token']}"}
         self.client = httpx2.Client(trust_env=False, timeout=20)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        response = self.client.request(method, f"{self.control}/api/v1{path}", json=body)
+        response = self.client.request(
+            method, f"{self.control}/api/v1{path}", json=body, headers=self.bearer
+        )
         assert response.is_success, response.text
         return response.json()
 

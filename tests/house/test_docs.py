@@ -16,12 +16,15 @@ from blackstart.drills.incidents import CATALOGUE as INCIDENTS
 from blackstart.drills.result import Result
 from blackstart.errors import BlackstartError
 from blackstart.model import Scope
+from blackstart.routing import parse_rules
+from blackstart.routing.fields import FORBIDDEN
 from blackstart.safeguards import CATALOGUE as SAFEGUARDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DRILL = (ROOT / "docs" / "drill.md").read_text()
 ACCESS = (ROOT / "docs" / "access.md").read_text()
+ROUTING = (ROOT / "docs" / "routing.md").read_text()
 ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
@@ -81,3 +84,19 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("name", sorted(FORBIDDEN))
+def test_every_field_that_a_site_cannot_set_is_documented(name: str) -> None:
+    assert f"`{name}`" in ROUTING.lower()
+
+
+def test_every_example_of_rules_is_read_without_a_problem() -> None:
+    examples = re.findall(r"(?:^    .*\n|^\n(?=    ))+", ROUTING, re.MULTILINE)
+    assert len(examples) == 4
+    for example in examples:
+        text = re.sub("^    ", "", example, flags=re.MULTILINE)
+        name = "_headers" if ": DENY" in text else "netlify.toml" if "[[" in text else "_redirects"
+        rules = parse_rules({name: text.encode()})
+        assert rules.problems == []
+        assert rules.redirects or rules.headers

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore, MemoryStore, S3Store
 
 from blackstart.errors import (
     DigestMismatchError,
@@ -205,3 +205,29 @@ def test_no_two_digests_share_a_key() -> None:
     assert not any(
         blob_key(one) == tree_key(two) for one, two in itertools.product(digests, repeat=2)
     )
+
+
+async def test_a_store_that_answers_is_reached(objects: ObjectStore) -> None:
+    await objects.ping()
+
+
+async def test_a_folder_that_is_gone_is_noticed(tmp_path: Path) -> None:
+    objects = ObjectStore.open(str(tmp_path / "objects"))
+    await objects.ping()
+    (tmp_path / "objects").rmdir()
+    with pytest.raises(StorageError, match="is gone"):
+        await objects.ping()
+
+
+async def test_a_bucket_that_nobody_serves_is_noticed() -> None:
+    backend = S3Store(
+        "bucket",
+        endpoint="http://127.0.0.1:1",
+        region="test",
+        access_key_id="key",
+        secret_access_key="secret",
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+    with pytest.raises(StorageError):
+        await ObjectStore(backend).ping()

@@ -41,7 +41,7 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
             safeguards=safeguards,
             events=log_events("control"),
             policy=settings.repository_policy(),
-            public_url=settings.public_url,
+            public_url=settings.sites_url(),
         )
         yield control_app(
             desk,

@@ -23,7 +23,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-TAG_LINE_CHARS = 8_000
+TAG_LINE_CHARS = 8_100
 
 
 class Origin:

@@ -16,7 +16,7 @@ TAG_FIELDS = frozenset({"cache-tag", "netlify-cache-tag"})
 
 _TRANSFER = "the server sets it for each transfer"
 _NODES = "the nodes set it"
-_FORBIDDEN = {
+FORBIDDEN = {
     # Netlify's documentation lists these; they describe the bytes and the connection.
     "accept-ranges": _TRANSFER,
     "connection": _TRANSFER,
@@ -44,6 +44,7 @@ _FORBIDDEN = {
     "basic-auth": "password protection is not supported, and the password would be public",
     "netlify-vary": "it is not supported",
 }
+"""Fields that a site cannot set, and why."""
 _OURS = "blackstart-"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token, RFC 9110 section 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e]*")  # RFC 9110 section 5.5, without what is not ASCII
@@ -57,8 +58,8 @@ def check_field(name: str, value: str) -> tuple[str, str]:
         raise UsageError(f"not a header name: {shown(name)}")
     if lower.startswith(_OURS):
         raise UsageError(f"header {lower} cannot be set: the platform's own")
-    if lower in _FORBIDDEN:
-        raise UsageError(f"header {lower} cannot be set: {_FORBIDDEN[lower]}")
+    if lower in FORBIDDEN:
+        raise UsageError(f"header {lower} cannot be set: {FORBIDDEN[lower]}")
     if not value:
         raise UsageError(f"header {lower} has no value")
     if not _VALUE.fullmatch(value):

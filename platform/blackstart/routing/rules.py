@@ -18,8 +18,8 @@ CONFIG_FILES = ("_redirects", "_headers", "netlify.toml")
 MAX_FILE_BYTES = 256 * 1024
 MAX_REDIRECTS = 10_000
 MAX_HEADER_RULES = 1_000
-MAX_HEADER_NAMES = 64
-"""Different names in all; clients refuse an answer of about a hundred fields."""
+MAX_HEADER_NAMES = 32
+"""Different names in all: a node takes 128 lines, and as many tags as there may be need 75."""
 MAX_PROBLEMS = 200
 
 
