@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -167,7 +169,7 @@ async def test_a_shallow_cache_is_completed(
     repository.commit({"index.html": b"second"})
     await git.head(repo)
     clone = clone_of(tmp_path)
-    subprocess.run(["rm", "-r", clone], check=True)
+    shutil.rmtree(clone)
     repository.git(
         "clone", "--quiet", "--bare", "--depth=1", f"file://{repository.folder}", str(clone)
     )
@@ -184,7 +186,7 @@ def no_head(clone: Path) -> None:
 
 
 def no_objects(clone: Path) -> None:
-    subprocess.run(["rm", "-r", clone / "objects"], check=True)
+    shutil.rmtree(clone / "objects")
 
 
 def empty_packs(clone: Path) -> None:
@@ -275,7 +277,7 @@ async def test_a_server_that_wants_a_login_is_an_error_at_once_and_nobody_is_ask
     monkeypatch.setenv("GIT_ASKPASS", f"touch {tmp_path}/asked")
     monkeypatch.setenv("SSH_ASKPASS", f"touch {tmp_path}/asked")
     git_server.wants_login = True
-    with pytest.raises(RepositoryError, match="git clone failed: .*could not read Username"):
+    with pytest.raises(RepositoryError, match=r"git clone failed: .*could not read Username"):
         await git.head(repo)
     assert len(git_server.requests) == 1, "no password was tried"
     assert not (tmp_path / "asked").exists()
@@ -301,8 +303,6 @@ async def test_a_worker_that_is_killed_in_a_clone_lets_go_of_the_lock_and_takes_
     tmp_path: Path,
     until: Any,
 ) -> None:
-    import json
-
     commit = repository.commit({"index.html": b"home"})
     git_server.go_on.clear()
     line = [sys.executable, "-c", WORKER, str(tmp_path / "cache"), repo.url]
@@ -323,8 +323,6 @@ async def test_a_worker_that_is_killed_in_a_clone_lets_go_of_the_lock_and_takes_
 async def test_processes_that_fetch_at_the_same_time_do_not_disturb_each_other(
     make_git: Make, repo: Repo, repository: Repository, git_server: GitServer, tmp_path: Path
 ) -> None:
-    import json
-
     repository.commit({"index.html": b"home"})
     await make_git().head(repo)
     commit = repository.commit({"index.html": b"second"})
