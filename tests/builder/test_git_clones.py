@@ -177,6 +177,24 @@ async def test_a_shallow_cache_is_completed(
     assert not (clone / "shallow").exists()
 
 
+async def test_a_server_whose_repository_is_shallow_gives_what_it_has(
+    git: Git,
+    repository: Repository,
+    git_server: GitServer,
+    folders: Iterator[Path],
+) -> None:
+    first = repository.commit({"index.html": b"first"})
+    second = repository.commit({"index.html": b"second"})
+    shallow = repository.folder.parent / "shallow"
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.folder}", str(shallow))
+    repo = Repo(url=git_server.url("shallow/.git"), branch="main")
+    for _ in range(2):
+        assert await git.head(repo) == second
+    assert content(await git.checkout(repo, second, next(folders))) == b"second"
+    with pytest.raises(RepositoryError, match=f"no commit {first}"):
+        await git.checkout(repo, first, next(folders))
+
+
 def empty_head(clone: Path) -> None:
     (clone / "HEAD").write_bytes(b"")
 
