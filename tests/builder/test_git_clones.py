@@ -225,6 +225,21 @@ def flipped_bytes(clone: Path) -> None:
         path.write_bytes(data)
 
 
+def damaged_blob(clone: Path) -> None:
+    """All is there, but one file's content is not what it was."""
+    (pack,) = (clone / "objects" / "pack").glob("*.pack")
+    data = pack.read_bytes()
+    for path in pack.parent.iterdir():
+        path.unlink()
+    git = ["git", "--git-dir", str(clone)]
+    subprocess.run([*git, "unpack-objects", "-q"], input=data, check=True)
+    blob = subprocess.run([*git, "rev-parse", "main:index.html"], check=True, capture_output=True)
+    oid = blob.stdout.decode().strip()
+    path = clone / "objects" / oid[:2] / oid[2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-5])
+
+
 def stale_locks(clone: Path) -> None:
     for name in ("refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +248,7 @@ def stale_locks(clone: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [empty_head, no_head, no_objects, empty_packs, flipped_bytes, stale_locks],
+    [empty_head, no_head, no_objects, empty_packs, flipped_bytes, damaged_blob, stale_locks],
     ids=lambda damage: damage.__name__,
 )
 @pytest.mark.parametrize("first", ["head", "checkout"])
