@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from hypothesis import settings
 
 from blackstart.builder.build import Builder
+from blackstart.builder.command import Limits
 from blackstart.builder.git import Git, Source
 from blackstart.builder.worker import Worker
 from blackstart.clock import Clock, Event, WallEvent
@@ -281,12 +282,14 @@ class Bench:
         *,
         source: Source | None = None,
         deploys: DeployService | None = None,
+        commands: Limits | None = None,
     ) -> Worker:
         builder = Builder(
             self.store,
             deploys or self.deploys,
             self.publisher,
             source or Git(self.cache, ANYWHERE),
+            commands=commands,
         )
         return Worker(
             name,

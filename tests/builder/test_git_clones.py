@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -176,6 +177,24 @@ async def test_a_shallow_cache_is_completed(
     assert not (clone / "shallow").exists()
 
 
+async def test_a_server_whose_repository_is_shallow_gives_what_it_has(
+    git: Git,
+    repository: Repository,
+    git_server: GitServer,
+    folders: Iterator[Path],
+) -> None:
+    first = repository.commit({"index.html": b"first"})
+    second = repository.commit({"index.html": b"second"})
+    shallow = repository.folder.parent / "shallow"
+    repository.git("clone", "--quiet", "--depth=1", f"file://{repository.folder}", str(shallow))
+    repo = Repo(url=git_server.url("shallow/.git"), branch="main")
+    for _ in range(2):
+        assert await git.head(repo) == second
+    assert content(await git.checkout(repo, second, next(folders))) == b"second"
+    with pytest.raises(RepositoryError, match=f"no commit {first}"):
+        await git.checkout(repo, first, next(folders))
+
+
 def empty_head(clone: Path) -> None:
     (clone / "HEAD").write_bytes(b"")
 
@@ -185,7 +204,7 @@ def no_head(clone: Path) -> None:
 
 
 def no_objects(clone: Path) -> None:
-    subprocess.run(["rm", "-r", clone / "objects"], check=True)
+    shutil.rmtree(clone / "objects")
 
 
 def empty_packs(clone: Path) -> None:
@@ -206,6 +225,21 @@ def flipped_bytes(clone: Path) -> None:
         path.write_bytes(data)
 
 
+def damaged_blob(clone: Path) -> None:
+    """All is there, but one file's content is not what it was."""
+    (pack,) = (clone / "objects" / "pack").glob("*.pack")
+    data = pack.read_bytes()
+    for path in pack.parent.iterdir():
+        path.unlink()
+    git = ["git", "--git-dir", str(clone)]
+    subprocess.run([*git, "unpack-objects", "-q"], input=data, check=True)
+    blob = subprocess.run([*git, "rev-parse", "main:index.html"], check=True, capture_output=True)
+    oid = blob.stdout.decode().strip()
+    path = clone / "objects" / oid[:2] / oid[2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-5])
+
+
 def stale_locks(clone: Path) -> None:
     for name in ("refs/heads/main.lock", "packed-refs.lock", "HEAD.lock", "config.lock"):
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -214,7 +248,7 @@ def stale_locks(clone: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [empty_head, no_head, no_objects, empty_packs, flipped_bytes, stale_locks],
+    [empty_head, no_head, no_objects, empty_packs, flipped_bytes, damaged_blob, stale_locks],
     ids=lambda damage: damage.__name__,
 )
 @pytest.mark.parametrize("first", ["head", "checkout"])
@@ -302,8 +336,6 @@ async def test_a_worker_that_is_killed_in_a_clone_lets_go_of_the_lock_and_takes_
     tmp_path: Path,
     until: Any,
 ) -> None:
-    import json
-
     commit = repository.commit({"index.html": b"home"})
     git_server.go_on.clear()
     line = [sys.executable, "-c", WORKER, str(tmp_path / "cache"), repo.url]
@@ -324,8 +356,6 @@ async def test_a_worker_that_is_killed_in_a_clone_lets_go_of_the_lock_and_takes_
 async def test_processes_that_fetch_at_the_same_time_do_not_disturb_each_other(
     make_git: Make, repo: Repo, repository: Repository, git_server: GitServer, tmp_path: Path
 ) -> None:
-    import json
-
     repository.commit({"index.html": b"home"})
     await make_git().head(repo)
     commit = repository.commit({"index.html": b"second"})

@@ -36,6 +36,8 @@ def test_an_overlong_line_is_cut_and_says_so() -> None:
     cutter = LineCutter()
     assert cutter.feed(b"x" * 1_000_000) == []
     assert cutter.feed(b"x\nnext\n") == ["x" * MAX_LINE + " [cut]", "next"]
+    (wide,) = cutter.feed("\U0001f600".encode() * (MAX_LINE + 1) + b"\n")
+    assert wide == "\U0001f600" * MAX_LINE + " [cut]"
 
 
 @given(st.binary(), st.data())

@@ -122,12 +122,14 @@ async def test_the_same_commit_makes_the_same_tree_and_sends_nothing_twice(
 async def test_what_is_not_published_is_in_the_log(
     bench: Bench, repository: Repository, site: Site
 ) -> None:
-    (repository.folder / "link").symlink_to("index.html")
-    repository.commit({"index.html": b"home"})
+    (repository.folder / "link").symlink_to("/etc/passwd")
+    (repository.folder / "folder").symlink_to("sub")
+    repository.commit({"index.html": b"home", "sub/a": b"a"})
     build = await bench.builds.start(site)
     await bench.worker().run_one()
     log = (await ended(bench, build)).log
-    assert "skipped link: a symbolic link is not published" in log
+    assert "skipped link: a symbolic link that leads out of the site" in log
+    assert "skipped folder: a symbolic link that leads to a folder is not published" in log
     assert log[-1].endswith("published")
 
 

@@ -185,6 +185,20 @@ def test_the_newest_commits_of_the_main_line_are_taken_oldest_first(
     assert [commit.id for commit in user.commits] == [commits[3], commits[4], merge]
 
 
+def test_a_publish_folder_and_links_are_read_as_the_builder_reads_them(
+    repository: Repository,
+) -> None:
+    (repository.folder / "dist").mkdir()
+    (repository.folder / "dist" / "latest").symlink_to("../css/site.css")
+    repository.commit({"dist/index.html": b"built", "netlify.toml": b"[build]\npublish = 'dist'"})
+    user = read_user_repository(repository.url)
+    assert user.commits[-1].files == {
+        "index.html": git_blob_id(b"built", sha256=False),
+        "latest": git_blob_id(FILES["css/site.css"], sha256=False),
+    }
+    assert sorted(user.commits[-2].files) == sorted(FILES)
+
+
 def test_reading_a_repository_leaves_it_as_it_was(repository: Repository) -> None:
     before = fingerprint(repository.folder)
     read_user_repository(repository.url)
@@ -255,6 +269,12 @@ def only_files_of_git(_: Path, repository: Repository) -> Path:
     return repository.folder
 
 
+def a_publish_folder_that_only_a_command_makes(_: Path, repository: Repository) -> Path:
+    config = b"[build]\ncommand = 'make'\npublish = 'dist'"
+    repository.commit({"index.html": b"home", "netlify.toml": config})
+    return repository.folder
+
+
 def a_folder_inside(_: Path, repository: Repository) -> Path:
     repository.commit({"sub/index.html": b"home"})
     return repository.folder / "sub"
@@ -275,6 +295,7 @@ def a_lost_commit(_: Path, repository: Repository) -> Path:
         (no_commit, "no readable commit"),
         (an_empty_commit, "no file to publish"),
         (only_files_of_git, "no file to publish"),
+        (a_publish_folder_that_only_a_command_makes, "runs no build command"),
         (a_folder_inside, "a folder inside one"),
         (a_lost_commit, "no readable commit"),
     ],

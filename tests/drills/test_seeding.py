@@ -128,5 +128,5 @@ async def test_the_users_old_files_are_not_carried_into_new_deploys(
 ) -> None:
     past = await _past(bench, _users(fleet))
     tree = await bench.objects.get_tree(past[-1].metadata.tree or "")
-    published = {path for path in FILES if not path.startswith(".git")}
+    published = {path for path in FILES if not path.startswith(".git")} | {"link"}
     assert set(tree.files) == published

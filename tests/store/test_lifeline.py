@@ -178,3 +178,30 @@ def test_the_folders_are_removed_however_the_command_ends(tmp_path: Path, how: s
         with running(*remove, code=WAIT) as process:
             let_go(process)
     assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can adopt orphans")
+def test_with_family_even_an_orphan_with_a_session_of_its_own_ends_with_the_command() -> None:
+    orphan = (
+        "import os, subprocess, sys\n"
+        "if os.fork() == 0:\n"
+        "    subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n" + WAIT.replace("'ready'", "'waiting'")
+    )
+    with subprocess.Popen(
+        [*line("--grace", "0", "--family", code=orphan), DEAF],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        said = {process.stdout.readline(), process.stdout.readline()}
+        assert said == {READY, b"waiting\n"}
+        assert let_go(process) == b"", "the pipe closes once the orphan is gone as well"
+
+
+def test_a_limit_holds_for_the_command_and_never_raises_an_older_one() -> None:
+    show = "import resource; print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    once = ["--limit", "NOFILE=100"]
+    assert ended(*once, code=show) == (0, b"100 105\n")
+    assert ended(*once, "--limit", "NOFILE=200", code=show) == (0, b"105 105\n")

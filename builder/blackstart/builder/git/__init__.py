@@ -1,6 +1,6 @@
 """git as a source of commits: the files of exactly one commit, as git holds them."""
 
-from blackstart.builder.git.checkout import Checkout
+from blackstart.builder.git.checkout import Checkout, write_checkout
 from blackstart.builder.git.local import local_git_dir
 from blackstart.builder.git.objects import list_files, read_blobs
 from blackstart.builder.git.run import run_git
@@ -14,4 +14,5 @@ __all__ = [
     "local_git_dir",
     "read_blobs",
     "run_git",
+    "write_checkout",
 ]

@@ -108,17 +108,21 @@ class CloneCache:
 
     def _make(self, url: str) -> None:
         """Clone aside and rename: nobody ever reads a clone that is not whole."""
-        aside, clone = self._home(url) / "making.git", self._path(url)
+        aside, old = self._home(url) / "making.git", self._home(url) / "old.git"
+        clone = self._path(url)
         shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
         try:
             arguments = ["clone", "--bare", "--quiet", "--no-tags", "--template="]
             self._over_network([*arguments, "--", url, str(aside)], None)
-            shutil.rmtree(clone, ignore_errors=True)
+            if clone.exists():
+                clone.rename(old)
             aside.rename(clone)
         except OSError as error:
             raise RepositoryError(f"cannot keep a clone of {url}: {error.strerror}") from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
 
     def _fetch(self, url: str, refs: str, *options: str) -> None:
         clone = self._path(url)

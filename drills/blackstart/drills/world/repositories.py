@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blackstart.builder.git import list_files, local_git_dir, run_git
+from blackstart.builder.config import read_config
+from blackstart.builder.files import published_files
+from blackstart.builder.git import list_files, local_git_dir, run_git, write_checkout
 from blackstart.errors import RepositoryError, UsageError
+from blackstart.process import remove_folder, temporary_folder
 
 BRANCH = "main"
 USER_COMMITS = 3
@@ -120,7 +123,10 @@ def read_user_repository(path: str) -> UserRepository:
         raise UsageError(f"--repo {path}: it has no readable commit", hint=error.message) from error
     commits = [commit for commit in commits if commit.files]
     if not commits:
-        raise UsageError(f"--repo {path}: its newest commits have no file to publish")
+        raise UsageError(
+            f"--repo {path}: its newest commits have no file to publish",
+            hint="a drill runs no build command, so a publish folder has to be in the commit",
+        )
     objects = run_git(["rev-parse", "--git-path", "objects"], git_dir).decode().rstrip("\n")
     found = run_git(["rev-parse", "--show-object-format"], git_dir).decode().strip()
     return UserRepository(
@@ -129,13 +135,27 @@ def read_user_repository(path: str) -> UserRepository:
 
 
 def _published(git_dir: Path, commit: str) -> Commit:
-    """The oracle's reading of a commit: git's own blob ids, by the rule of what is published."""
-    files = {
-        path: oid
-        for mode, oid, path in list_files(git_dir, commit)
-        if mode in ("100644", "100755") and not f"/{path}".count("/.git")
-    }
-    return Commit(commit, files)
+    """The oracle's reading of a commit: git's own blob ids, by the builder's rule which count.
+
+    Build commands are off in a drill, so what the commit itself holds is all there is.
+    """
+    listed = list(list_files(git_dir, commit))
+    ids = {path: oid for _, oid, path in listed}
+    folder = temporary_folder("look")
+    try:
+        write_checkout(git_dir, commit, listed, folder)
+        sources = _sources(folder)
+    finally:
+        remove_folder(folder)
+    return Commit(commit, {path: ids[source] for path, source in sorted(sources.items())})
+
+
+def _sources(folder: Path) -> Mapping[str, str]:
+    """Published path -> file of the checkout; none for a commit whose build would fail."""
+    try:
+        return published_files(folder, read_config(folder)).sources
+    except RepositoryError:
+        return {}
 
 
 def _host_label(folder: Path) -> str:
