@@ -148,6 +148,7 @@ class World:
         self.on_purpose: set[str] = set()
         self.published = Counter[str]()
         self.trees: dict[str, str] = {}
+        self.locked_out: set[str] = set()
         self.unpurged: dict[str, str] = {}
         self.ended: dict[str, BuildState] = {}
         switches = Safeguards.parse("all")
@@ -168,6 +169,8 @@ class World:
             await self.clock.sleep(draw.uniform(0.0, most_s))
 
     def note(self, action: str, subject: str, **details: Any) -> None:
+        if action == "deploy.locked":
+            self.locked_out.add(subject)
         at = self.clock.time() - START
         self.trail.append(f"{at:8.2f} {self.clock.actor_name:12} {action} {subject} {details}")
 
@@ -273,14 +276,14 @@ class World:
             return
         deploy, build = draw.choice(deploys), draw.choice(builds)
         recent = draw.choice(builds[:3])
-        act = draw.choice(["restore", "roll_back", "lock", "unlock", "unlock", "cancel", "rerun"])
+        act = draw.choice(["restore", "roll_back", *["lock", "unlock", "cancel"] * 3, "rerun"])
         match act:
             case "restore":
                 await self.purposely(self.publisher.revert(site_id, deploy.id))
             case "roll_back":
                 await self.purposely(self.publisher.roll_back(site_id))
             case "lock":
-                await self.publisher.lock(draw.choice([site.published_deploy_id, deploy.id]))
+                await self.publisher.lock(site.published_deploy_id)
             case "unlock":
                 await self.publisher.unlock(deploy.id)
             case "cancel" if draw.random() < 0.7:
@@ -384,15 +387,31 @@ class World:
                 isinstance(made, Deploy) and made.state is DeployState.READY
             )
         for site in self.sites:
-            for deploy in await self.plain.deploys.of_site(site):
+            deploys = await self.plain.deploys.of_site(site)
+            for deploy in deploys:
                 assert isinstance(deploy, Deploy)
                 dead = self.made_by[deploy.id] in self.dead
                 assert deploy.state in OVER or dead, f"deploy {deploy.id} is {deploy.state}"
                 if deploy.state is DeployState.READY:
                     await self.look_at_tree(deploy)
+            self.look_at_what_is_hidden(
+                [deploy for deploy in deploys if isinstance(deploy, Deploy)], self.highest[site]
+            )
         left = {site: actor for site, actor in self.unpurged.items() if actor not in self.dead}
         assert not left, "the nodes were told"
         assert not [actor for actor in self.unpurged.values() if actor.startswith("worker")]
+
+    def look_at_what_is_hidden(self, deploys: list[Deploy], highest: int) -> None:
+        """What is ready and was never shown is older than another one, or was locked out."""
+        ready = [
+            deploy
+            for deploy in deploys
+            if deploy.state is DeployState.READY and deploy.context is Context.PRODUCTION
+        ]
+        for newest in ready[:1]:
+            assert newest.number <= highest or newest.id in self.locked_out, (
+                f"deploy {newest.id} was forgotten"
+            )
 
     # --- The story ---
 
