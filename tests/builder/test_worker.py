@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from blackstart.builder.git import Checkout, Git
-from blackstart.errors import StorageError
-from blackstart.model import Build, BuildState, DeployState, Repo, Site
+from blackstart.errors import ConflictError, StorageError
+from blackstart.model import Build, BuildState, Context, DeployState, Repo, Site
 from blackstart.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -373,3 +374,219 @@ async def test_a_repository_address_git_cannot_take_ends_the_build_and_not_the_w
     build = await bench.builds.start(site)
     assert await bench.worker().run_one()
     assert (await ended(bench, build)).state is BuildState.ERROR
+
+
+async def test_a_rerun_builds_exactly_that_commit_even_after_a_force_push(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    bench.safeguards.enable("rebuild-by-commit")
+    repository.commit({"index.html": b"base"})
+    gone = repository.commit({"index.html": b"rewritten later"})
+    first = await bench.builds.start(site)
+    await bench.worker().run_one()
+    repository.git("reset", "--quiet", "--hard", "HEAD~1")
+    forced = repository.commit({"index.html": b"forced"})
+    await bench.builds.start(site)
+    await bench.worker().run_one()
+    assert (await client_of(bench.origin()).get("/")).content == b"forced"
+
+    again = await bench.builds.rerun(await ended(bench, first))
+    await bench.worker().run_one()
+    build = await ended(bench, again)
+    assert (build.state, build.commit_ref) == (BuildState.DONE, gone)
+    assert repository.git("rev-parse", "main") == forced
+    assert (await client_of(bench.origin()).get("/")).content == b"rewritten later"
+
+
+async def test_a_build_of_another_branch_is_a_branch_deploy_and_not_published(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"main"})
+    repository.git("checkout", "--quiet", "-b", "side")
+    repository.commit({"index.html": b"side"})
+    queued = await bench.builds.start(site, branch="side")
+    await bench.worker().run_one()
+    build = await ended(bench, queued)
+    assert build.state is BuildState.DONE
+    deploy = await bench.deploy(build.deploy_id or "")
+    assert (deploy.context, deploy.branch) == (Context.BRANCH, "side")
+    assert deploy.state is DeployState.READY
+    assert await bench.published_id(site) is None
+
+
+async def test_a_build_that_is_called_off_is_not_gone_on_with(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    work = asyncio.create_task(bench.worker(deploys=bench.deploy_service(stalling)).run_one())
+    await reached(stalling)
+    cancelled = await bench.builds.cancel(await ended(bench, queued))
+    stalling.go_on.set()
+    assert await work
+    assert await ended(bench, queued) == cancelled
+    assert (await bench.deploy(cancelled.deploy_id or "")).state is DeployState.CANCELLED
+    assert await bench.published_id(site) is None
+    assert bench.events.subjects("build.taken_over") == [queued.id]
+
+
+async def test_a_stuck_build_that_is_called_off_can_no_more_be_pushed_through(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    damaged = await bench.destroy((await bench.release(site, {"index.html": b"old"})).id)
+    queued = await bench.builds.start(site)
+    await bench.worker().run_one()
+    stuck = await ended(bench, queued)
+    cancelled = await bench.builds.cancel(stuck)
+    assert (stuck.state, cancelled.state) == (BuildState.STUCK, BuildState.CANCELLED)
+    assert (await bench.deploy(stuck.deploy_id or "")).state is DeployState.CANCELLED
+    for build in (stuck, cancelled):
+        with pytest.raises(ConflictError):
+            await bench.builds.push_stuck(build)
+    assert await bench.published_id(site) == damaged.id
+
+
+async def test_a_deploy_whose_tree_is_set_is_published_without_building_again(
+    bench: Bench, repository: Repository, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+
+    async def dies(deploy_id: str) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch, pytest.raises(asyncio.CancelledError):
+        patch.setattr(bench.publisher, "publish", dies)
+        await bench.worker("dying").run_one()
+    left = await ended(bench, queued)
+    assert left.state is BuildState.RUNNING
+    bench.outlive_the_lease()
+
+    class Away(Git):
+        async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
+            raise AssertionError("nothing is to be built")
+
+    assert await bench.worker("heir", source=Away(bench.cache)).run_one()
+    build = await ended(bench, queued)
+    assert (build.state, build.deploy_id) == (BuildState.DONE, left.deploy_id)
+    assert await bench.published_id(site) == left.deploy_id
+
+
+class Stamping(Git):
+    """A site generator that writes down which worker ran it."""
+
+    def __init__(self, cache: Path, worker: str) -> None:
+        super().__init__(cache)
+        self._worker = worker
+
+    async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
+        checkout = await super().checkout(repo, commit, folder)
+        (folder / "stamp.txt").write_text(self._worker)
+        return replace(checkout, paths=[*checkout.paths, "stamp.txt"])
+
+
+async def test_an_heir_whose_files_are_others_begins_a_deploy_of_its_own(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    dying = bench.worker(
+        "dying", source=Stamping(bench.cache, "dying"), deploys=bench.deploy_service(stalling)
+    )
+    async with until_it_dies(asyncio.create_task(dying.run_one())):
+        await reached(stalling)
+    half_made = (await ended(bench, queued)).deploy_id or ""
+    bench.outlive_the_lease()
+    assert await bench.worker("heir", source=Stamping(bench.cache, "heir")).run_one()
+    build = await ended(bench, queued)
+    assert build.state is BuildState.DONE
+    assert (await bench.deploy(half_made)).state is DeployState.ERROR
+    deploy = await bench.deploy(build.deploy_id or "")
+    assert (deploy.number, deploy.build_id) == (2, queued.id)
+    assert await bench.published_id(site) == deploy.id
+    assert (await client_of(bench.origin()).get("/stamp.txt")).content == b"heir"
+    assert len(bench.events.subjects("site.published")) == 1
+
+
+async def test_a_deploy_that_was_made_and_not_noted_down_is_given_up_by_the_heir(
+    bench: Bench, repository: Repository, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+
+    async def dies(*arguments: object) -> bool:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patch, pytest.raises(asyncio.CancelledError):
+        patch.setattr(bench.store.builds, "set_deploy", dies)
+        await bench.worker("dying").run_one()
+    bench.outlive_the_lease()
+    assert await bench.worker("heir").run_one()
+    newer, older = await bench.store.deploys.of_site(site.id)
+    assert (older.state, newer.state) == (DeployState.ERROR, DeployState.READY)
+    assert (await ended(bench, queued)).deploy_id == newer.id
+
+
+async def test_a_worker_that_is_asked_to_stop_ends_its_build_and_takes_no_more(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    first = await bench.builds.start(site)
+    pausing = Pausing(bench.cache)
+    worker = bench.worker(source=pausing)
+    work = asyncio.create_task(worker.run_forever())
+    await reached(pausing)
+    second = await bench.builds.start(await bench.site("other", repo=repository.repo))
+    worker.stop()
+    assert worker.job is not None
+    pausing.go_on.set()
+    await asyncio.wait_for(work, 30)
+    assert worker.job is None
+    assert (await ended(bench, first)).state is BuildState.DONE
+    assert (await ended(bench, second)).state is BuildState.QUEUED
+    await worker.give_back()
+    assert (await ended(bench, first)).state is BuildState.DONE, "there is nothing to give back"
+
+
+async def test_a_build_that_was_cut_off_and_given_back_is_gone_on_with_at_once(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    stopping = bench.worker("stopping", deploys=bench.deploy_service(stalling))
+    async with until_it_dies(asyncio.create_task(stopping.run_one())):
+        await reached(stalling)
+        stopping.stop()
+    await stopping.give_back()
+    given = await ended(bench, queued)
+    assert (given.state, given.lease) == (BuildState.QUEUED, None)
+    assert await bench.worker("heir").run_one()
+    build = await ended(bench, queued)
+    assert (build.state, build.deploy_id) == (BuildState.DONE, given.deploy_id)
+
+
+async def test_a_worker_that_fails_after_it_lost_the_build_leaves_the_deploy_to_the_heir(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    class Failing(Stalling):
+        async def put(self, key: str, data: bytes) -> None:
+            raise StorageError("the disk is full")
+
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    failing = Failing(bench.objects)
+    work = asyncio.create_task(bench.worker(deploys=bench.deploy_service(failing)).run_one())
+    await reached(failing)
+    waiting = await ended(bench, queued)
+    assert await bench.queue().give_back(waiting)
+    failing.go_on.set()
+    assert await work
+    deploy_id = (await ended(bench, queued)).deploy_id or ""
+    assert (await bench.deploy(deploy_id)).state is DeployState.UPLOADING
+    assert await bench.worker("heir").run_one()
+    build = await ended(bench, queued)
+    assert (build.state, build.deploy_id) == (BuildState.DONE, deploy_id)
