@@ -57,6 +57,7 @@ CHANGES_WHAT_IS_SHOWN = {
     *("deploys.move", "deploys.give_up", "deploys.give_up_of_build", "deploys.set_pointer"),
 }
 CHANGES_A_BUILD = {"builds.insert", "builds.claim", "builds.requeue", "builds.end"}
+FOR_ITS_HOLDER = {"builds.renew", "builds.set_deploy", "builds.add_log"}
 OVER = (DeployState.READY, DeployState.ERROR, DeployState.CANCELLED)
 
 
@@ -148,6 +149,7 @@ class World:
         self.on_purpose: set[str] = set()
         self.published = Counter[str]()
         self.trees: dict[str, str] = {}
+        self.holders: dict[str, str] = {}
         self.locked_out: set[str] = set()
         self.unpurged: dict[str, str] = {}
         self.ended: dict[str, BuildState] = {}
@@ -317,6 +319,11 @@ class World:
                 self.sites[site.id] = site
         elif call in CHANGES_A_BUILD:
             await self.look_at_builds()
+        if call == "builds.claim" and result is not None:
+            self.holders[arguments[0].id] = self.clock.actor_name
+        elif call in FOR_ITS_HOLDER and result is True:
+            me = self.clock.actor_name.removesuffix("-heartbeat")
+            assert self.holders[arguments[0].id] == me, "who lost a build cannot touch it"
 
     async def look_at_site(self, before: Site | None, site: Site) -> None:
         if before is not None and before.published_deploy_id != site.published_deploy_id:
