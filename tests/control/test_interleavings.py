@@ -57,6 +57,7 @@ CHANGES_WHAT_IS_SHOWN = {
     *("deploys.move", "deploys.give_up", "deploys.give_up_of_build", "deploys.set_pointer"),
 }
 CHANGES_A_BUILD = {"builds.insert", "builds.claim", "builds.requeue", "builds.end"}
+INVITES_A_RIVAL = {"sites.get", "builds.set_deploy", "deploys.move", "deploys.set_pointer"}
 FOR_ITS_HOLDER = {"builds.renew", "builds.set_deploy", "builds.add_log"}
 OVER = (DeployState.READY, DeployState.ERROR, DeployState.CANCELLED)
 
@@ -139,6 +140,7 @@ class World:
         self.quiet = False
         self.names = Counter[str]()
         self.workers: dict[Actor, Worker] = {}
+        self.rivals: list[Actor] = []
         self.clients: list[Actor] = []
         self.dead: set[str] = set()
         # What the eye remembers.
@@ -208,19 +210,15 @@ class World:
             self.note("killed", actor.name)
             self.dead.add(actor.name)
             await self.clock.kill(actor)
+            if self.workers.pop(actor, None):
+                self.spawn_worker()
 
     async def reaper(self) -> None:
         """Kills workers and clients in mid-step; each worker has a successor."""
         draw = self.seed.random
         while not self.quiet:
             await self.clock.sleep(draw.uniform(0.0, 20.0))
-            if draw.random() < 0.6:
-                victim = draw.choice(list(self.workers))
-                del self.workers[victim]
-                await self.kill(victim)
-                self.spawn_worker()
-            elif self.clients:
-                await self.kill(self.clients.pop(draw.randrange(len(self.clients))))
+            await self.kill(draw.choice([*self.workers, *self.clients]))
 
     async def pusher(self, site_id: str) -> None:
         """Pushes commits, each of which is built."""
@@ -296,6 +294,22 @@ class World:
             case "rerun":
                 await self.builds.rerun(build)
 
+    async def rival(self, call: str, subject: Any, worker: str) -> None:
+        """Acts on what another one is working at right now, or kills that one."""
+        with contextlib.suppress(BlackstartError):
+            if call == "sites.get":
+                shown = (await self.plain.sites.get(subject)).published_deploy_id
+                await self.publisher.lock(shown or "")
+                await self.clock.sleep(self.seed.random.uniform(0.0, 10.0))
+                await self.publisher.unlock(shown or "")
+            elif call == "builds.set_deploy":
+                await self.builds.cancel(subject)
+            elif self.seed.random.random() < 0.3:
+                await self.deploys.cancel(subject)
+            else:
+                for actor in [each for each in self.workers if each.name == worker]:
+                    await self.kill(actor)
+
     async def purposely(self, act: Coroutine[Any, Any, Any]) -> None:
         me = self.clock.actor_name
         self.on_purpose.add(me)
@@ -319,6 +333,9 @@ class World:
                 self.sites[site.id] = site
         elif call in CHANGES_A_BUILD:
             await self.look_at_builds()
+        if call in INVITES_A_RIVAL and not self.quiet and self.seed.random.random() < 0.15:
+            story = self.rival(call, arguments[0], self.clock.actor_name)
+            self.rivals.append(self.clock.spawn(self.name("rival"), story))
         if call == "builds.claim" and result is not None:
             self.holders[arguments[0].id] = self.clock.actor_name
         elif call in FOR_ITS_HOLDER and result is True:
@@ -448,7 +465,7 @@ class World:
     async def come_to_rest(self, busy: list[Actor]) -> None:
         """Nobody starts anything any more; the workers have all the time they need."""
         self.quiet = True
-        while not all(actor.ended for actor in (*busy, *self.clients)) or not all(
+        while not all(actor.ended for actor in (*busy, *self.clients, *self.rivals)) or not all(
             build.state.ended for build in await self.all_builds()
         ):
             assert self.clock.time() < START + PATIENCE_S, "all comes to rest"
@@ -463,30 +480,18 @@ def sha1_of(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-async def lived(number: int, store: MetadataStore, folder: Path) -> World:
-    """A world after its story; an error tells what led to it."""
-    world = World(number, store, folder)
+@pytest.mark.parametrize(
+    "seed", [*SEEDS, *(pytest.param(seed, marks=pytest.mark.slow) for seed in SWEEP)]
+)
+async def test_what_visitors_see_holds_in_every_interleaving(
+    store: MetadataStore, tmp_path: Path, seed: int
+) -> None:
+    world = World(seed, store, tmp_path)
     try:
         await world.live()
     except Exception as error:
         error.add_note("\n".join(["how it came to that:", *world.trail[-TRAIL:]]))
-        error.add_note(f"repeat with seed {number}")
+        error.add_note(f"repeat with seed {seed}")
         raise
     finally:
         await world.clock.close()
-    return world
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_what_visitors_see_holds_in_every_interleaving(
-    store: MetadataStore, tmp_path: Path, seed: int
-) -> None:
-    await lived(seed, store, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", SWEEP)
-async def test_what_visitors_see_holds_in_many_interleavings(
-    store: MetadataStore, tmp_path: Path, seed: int
-) -> None:
-    await lived(seed, store, tmp_path)
