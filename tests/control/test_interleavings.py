@@ -152,7 +152,8 @@ class World:
         self.published = Counter[str]()
         self.trees: dict[str, str] = {}
         self.holders: dict[str, str] = {}
-        self.locked_out: set[str] = set()
+        self.locked_at = Counter[str]()
+        self.superseded: list[str] = []
         self.unpurged: dict[str, str] = {}
         self.ended: dict[str, BuildState] = {}
         switches = Safeguards.parse("all")
@@ -173,8 +174,8 @@ class World:
             await self.clock.sleep(draw.uniform(0.0, most_s))
 
     def note(self, action: str, subject: str, **details: Any) -> None:
-        if action == "deploy.locked":
-            self.locked_out.add(subject)
+        if action == "deploy.superseded":
+            self.superseded.append(subject)
         at = self.clock.time() - START
         self.trail.append(f"{at:8.2f} {self.clock.actor_name:12} {action} {subject} {details}")
 
@@ -333,6 +334,8 @@ class World:
                 self.sites[site.id] = site
         elif call in CHANGES_A_BUILD:
             await self.look_at_builds()
+        while self.superseded:
+            await self.look_at_superseded(self.superseded.pop())
         if call in INVITES_A_RIVAL and not self.quiet and self.seed.random.random() < 0.15:
             story = self.rival(call, arguments[0], self.clock.actor_name)
             self.rivals.append(self.clock.spawn(self.name("rival"), story))
@@ -343,6 +346,8 @@ class World:
             assert self.holders[arguments[0].id] == me, "who lost a build cannot touch it"
 
     async def look_at_site(self, before: Site | None, site: Site) -> None:
+        if site.locked or (before is not None and before.locked):
+            self.locked_at[site.id] = int(self.clock.time()) + 1
         if before is not None and before.published_deploy_id != site.published_deploy_id:
             assert not before.locked, "a locked site's deploy never changes"
             await self.look_at_publish(site)
@@ -418,24 +423,20 @@ class World:
                 assert deploy.state in OVER or dead, f"deploy {deploy.id} is {deploy.state}"
                 if deploy.state is DeployState.READY:
                     await self.look_at_tree(deploy)
-            self.look_at_what_is_hidden(
-                [deploy for deploy in deploys if isinstance(deploy, Deploy)], self.highest[site]
-            )
         left = {site: actor for site, actor in self.unpurged.items() if actor not in self.dead}
         assert not left, "the nodes were told"
         assert not [actor for actor in self.unpurged.values() if actor.startswith("worker")]
 
-    def look_at_what_is_hidden(self, deploys: list[Deploy], highest: int) -> None:
-        """What is ready and was never shown is older than another one, or was locked out."""
-        ready = [
-            deploy
-            for deploy in deploys
-            if deploy.state is DeployState.READY and deploy.context is Context.PRODUCTION
-        ]
-        for newest in ready[:1]:
-            assert newest.number <= highest or newest.id in self.locked_out, (
-                f"deploy {newest.id} was forgotten"
-            )
+    async def look_at_superseded(self, deploy_id: str) -> None:
+        """Who is told to come too late does: a newer deploy was shown, or is ready."""
+        deploy = await self.plain.deploys.get(deploy_id)
+        assert isinstance(deploy, Deploy) and deploy.metadata.completed_at is not None
+        newer = {"number": {"$gt": deploy.number}, "state": DeployState.READY}
+        assert (
+            deploy.number <= self.highest[deploy.site_id]
+            or self.locked_at[deploy.site_id] >= deploy.metadata.completed_at.timestamp()
+            or await self.plain.deploys.of_site(deploy.site_id, where=newer)
+        ), f"deploy {deploy_id} was forgotten"
 
     # --- The story ---
 
