@@ -432,6 +432,7 @@ class World:
         deploy = await self.plain.deploys.get(deploy_id)
         assert isinstance(deploy, Deploy) and deploy.metadata.completed_at is not None
         newer = {"number": {"$gt": deploy.number}, "state": DeployState.READY}
+        newer["context"] = Context.PRODUCTION
         assert (
             deploy.number <= self.highest[deploy.site_id]
             or self.locked_at[deploy.site_id] >= deploy.metadata.completed_at.timestamp()
