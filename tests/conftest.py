@@ -29,7 +29,16 @@ from blackstart.control.deploys import DeployService
 from blackstart.control.desk import Desk, open_desk
 from blackstart.control.publish import Publisher
 from blackstart.control.queue import BuildQueue
-from blackstart.model import Deploy, InvalidDeploy, ManifestFile, Plan, Repo, Scope, Site
+from blackstart.model import (
+    Build,
+    Deploy,
+    InvalidDeploy,
+    ManifestFile,
+    Plan,
+    Repo,
+    Scope,
+    Site,
+)
 from blackstart.origin import Origin
 from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
@@ -235,6 +244,10 @@ class Bench:
         found = await self.store.deploys.get(deploy_id)
         assert isinstance(found, Deploy), found
         return found
+
+    async def build(self, build: Build) -> Build:
+        """A build as it is now."""
+        return await self.store.builds.get(build.id)
 
     async def invalid(self, deploy_id: str) -> InvalidDeploy:
         """A deploy as it is now, which must not be valid."""

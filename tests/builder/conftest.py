@@ -1,4 +1,4 @@
-"""A git server as they are on the internet: over https, on loopback."""
+"""What the builder's tests share: a site with a repository, and a git server over https."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from blackstart.model import Site
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench, Repository
 
 PATIENCE_S = 60
 PASSED_ON = {
@@ -136,3 +141,8 @@ def git_server(tmp_path: Path, certificate: Path) -> Iterator[GitServer]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+async def site(bench: Bench, repository: Repository) -> Site:
+    return await bench.site(repo=repository.repo)

@@ -1,4 +1,4 @@
-"""Tests of building: from the queue to a published deploy, and all that can go wrong between."""
+"""Tests of workers: several at once, slow ones, dying ones, and their heirs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from blackstart.builder.git import Checkout, Git
 from blackstart.errors import StorageError
-from blackstart.model import Build, BuildState, DeployState, Repo, Site
+from blackstart.model import BuildState, DeployState, Repo, Site
 from blackstart.repositories import RepositoryPolicy
 from blackstart.store import ObjectStore
 
 if TYPE_CHECKING:
     from tests.conftest import Bench, Client, Repository
-
-
-@pytest.fixture
-async def site(bench: Bench, repository: Repository) -> Site:
-    return await bench.site(repo=repository.repo)
-
-
-async def ended(bench: Bench, build: Build) -> Build:
-    return await bench.store.builds.get(build.id)
 
 
 class Pausing(Git):
@@ -74,123 +64,8 @@ async def until_it_dies(work: asyncio.Task[bool]) -> AsyncIterator[None]:
         await work
 
 
-async def test_a_build_takes_the_head_all_the_way_to_the_visitor(
-    bench: Bench, repository: Repository, site: Site, client_of: Client
-) -> None:
-    repository.commit({"index.html": b"first"})
-    head = repository.commit({"index.html": b"second", "a/b.txt": b"text"})
-    build = await bench.builds.start(site)
-    assert await bench.worker().run_one()
-    build = await ended(bench, build)
-    assert (build.state, build.error, build.commit_ref) == (BuildState.DONE, None, head)
-    assert build.lease is None
-    deploy = await bench.deploy(build.deploy_id or "")
-    assert (deploy.commit_ref, deploy.build_id, deploy.branch) == (head, build.id, "main")
-    assert await bench.published_id(site) == deploy.id
-    visitor = client_of(bench.origin())
-    assert (await visitor.get("/")).content == b"second"
-    assert (await visitor.get("/a/b.txt")).content == b"text"
-
-
-async def test_a_build_of_a_named_commit_is_of_exactly_that_commit(
-    bench: Bench, repository: Repository, site: Site, client_of: Client
-) -> None:
-    bench.safeguards.enable("rebuild-by-commit")
-    first = repository.commit({"index.html": b"first"})
-    repository.commit({"index.html": b"second"})
-    await bench.builds.start(site, commit_ref=first)
-    await bench.worker().run_one()
-    assert (await client_of(bench.origin()).get("/")).content == b"first"
-
-
-async def test_the_same_commit_makes_the_same_tree_and_sends_nothing_twice(
-    bench: Bench, repository: Repository, site: Site
-) -> None:
-    repository.commit({"index.html": b"home", "app.js": b"code"})
-    builds = []
-    for _ in range(2):
-        builds.append(await bench.builds.start(site))
-        assert await bench.worker().run_one()
-    one, two = [await ended(bench, build) for build in builds]
-    assert one.deploy_id != two.deploy_id
-    trees = {(await bench.deploy(build.deploy_id or "")).metadata.tree for build in (one, two)}
-    assert len(trees) == 1
-    assert "uploading 2 of 2 files" in one.log
-    assert "uploading 0 of 2 files" in two.log
-
-
-async def test_what_is_not_published_is_in_the_log(
-    bench: Bench, repository: Repository, site: Site
-) -> None:
-    (repository.folder / "link").symlink_to("/etc/passwd")
-    (repository.folder / "folder").symlink_to("sub")
-    repository.commit({"index.html": b"home", "sub/a": b"a"})
-    build = await bench.builds.start(site)
-    await bench.worker().run_one()
-    log = (await ended(bench, build)).log
-    assert "skipped link: a symbolic link that leads out of the site" in log
-    assert "skipped folder: a symbolic link that leads to a folder is not published" in log
-    assert log[-1].endswith("published")
-
-
 async def test_an_empty_queue_is_no_work(bench: Bench) -> None:
     assert not await bench.worker().run_one()
-
-
-async def test_a_build_that_cannot_be_made_ends_as_an_error_that_says_why(
-    bench: Bench, repository: Repository, site: Site, tmp_path: Path
-) -> None:
-    bench.safeguards.enable("rebuild-by-commit")
-    repository.commit({".gitignore": b"nothing to publish"})
-    elsewhere = await bench.site("elsewhere", repo=Repo(url=str(tmp_path / "no"), branch="main"))
-    builds = {
-        "has no files to publish": await bench.builds.start(site),
-        f"no commit {'c' * 40}": await bench.builds.start(site, commit_ref="c" * 40),
-        "no such folder": await bench.builds.start(elsewhere),
-    }
-    while await bench.worker().run_one():
-        pass
-    for reason, queued in builds.items():
-        build = await ended(bench, queued)
-        assert build.state is BuildState.ERROR
-        assert reason in (build.error or "")
-        assert build.log[-1] == build.error
-        assert build.deploy_id is None
-    assert await bench.published_id(site) is None
-
-
-async def test_a_store_that_fails_ends_the_build_and_its_deploy_as_errors(
-    bench: Bench, repository: Repository, site: Site
-) -> None:
-    class Full(ObjectStore):
-        async def put(self, key: str, data: bytes) -> None:
-            raise StorageError("the disk is full")
-
-    repository.commit({"index.html": b"home"})
-    queued = await bench.builds.start(site)
-    await bench.worker(deploys=bench.deploy_service(Full.open("memory://"))).run_one()
-    build = await ended(bench, queued)
-    assert (build.state, build.error) == (BuildState.ERROR, "the disk is full")
-    assert (await bench.deploy(build.deploy_id or "")).state is DeployState.ERROR
-
-
-async def test_no_checkout_is_left_behind(
-    bench: Bench,
-    repository: Repository,
-    site: Site,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    repository.commit({"index.html": b"home"})
-    await bench.builds.start(site)
-    await bench.worker().run_one()
-    bench.safeguards.enable("rebuild-by-commit")
-    await bench.builds.start(site, commit_ref="c" * 40)
-    await bench.worker().run_one()
-    assert list(folder.iterdir()) == []
 
 
 async def test_no_two_workers_ever_run_one_build(bench: Bench, repository: Repository) -> None:
@@ -219,7 +94,7 @@ async def test_a_build_whose_worker_died_is_taken_over_after_its_lease_and_publi
     dying = bench.worker("dying", deploys=bench.deploy_service(stalling))
     async with until_it_dies(asyncio.create_task(dying.run_one())):
         await reached(stalling)
-    left = await ended(bench, queued)
+    left = await bench.build(queued)
     assert left.state is BuildState.RUNNING
     half_made = left.deploy_id
 
@@ -230,7 +105,7 @@ async def test_a_build_whose_worker_died_is_taken_over_after_its_lease_and_publi
     assert await heir.run_one()
     assert not await heir.run_one()
 
-    build = await ended(bench, queued)
+    build = await bench.build(queued)
     assert (build.state, build.commit_ref) == (BuildState.DONE, commit)
     assert build.deploy_id == half_made, "what was begun is gone on with"
     assert (await bench.deploy(half_made or "")).number == 1
@@ -251,11 +126,11 @@ async def test_a_worker_that_was_thought_dead_in_its_checkout_changes_nothing_an
     bench.outlive_the_lease()
     repository.commit({"index.html": b"new"})
     assert await bench.worker("heir").run_one()
-    done = await ended(bench, queued)
+    done = await bench.build(queued)
 
     pausing.go_on.set()
     await work
-    assert await ended(bench, queued) == done
+    assert await bench.build(queued) == done
     assert await bench.published_id(site) == done.deploy_id
     assert (await client_of(bench.origin()).get("/")).content == b"new"
     assert bench.events.subjects("build.taken_over") == [queued.id]
@@ -277,40 +152,13 @@ async def test_a_worker_that_was_thought_dead_in_its_upload_disturbs_the_heir_in
 
     slow_store.go_on.set()
     await slow_work
-    assert (await ended(bench, queued)).state is BuildState.RUNNING, "it is the heir's now"
+    assert (await bench.build(queued)).state is BuildState.RUNNING, "it is the heir's now"
     heirs_store.go_on.set()
     await heirs_work
-    build = await ended(bench, queued)
+    build = await bench.build(queued)
     assert (build.state, build.error) == (BuildState.DONE, None)
     assert await bench.published_id(site) == build.deploy_id
     assert len(bench.events.subjects("site.published")) == 1
-
-
-async def test_a_build_that_sticks_at_the_publish_check_is_pushed_through(
-    bench: Bench, repository: Repository, site: Site, client_of: Client
-) -> None:
-    repository.commit({"index.html": b"first"})
-    await bench.builds.start(site)
-    worker = bench.worker()
-    await worker.run_one()
-    await bench.destroy(await bench.published_id(site) or "")
-    bench.clock.advance(1)
-    repository.commit({"index.html": b"second"})
-    queued = await bench.builds.start(site)
-    await worker.run_one()
-
-    stuck = await ended(bench, queued)
-    assert stuck.state is BuildState.STUCK
-    assert "cannot compare with deploy" in (stuck.error or "")
-    assert (await bench.deploy(stuck.deploy_id or "")).state is DeployState.PROCESSING
-    visitor = client_of(bench.origin())
-    assert (await visitor.get("/")).status_code == 404
-
-    await bench.builds.push_stuck(stuck)
-    pushed = await ended(bench, queued)
-    assert (pushed.state, pushed.error) == (BuildState.DONE, None)
-    assert pushed.log[-1] == "pushed through"
-    assert (await visitor.get("/")).content == b"second"
 
 
 async def test_a_worker_at_rest_wakes_when_the_doorbell_rings(
@@ -342,7 +190,7 @@ async def test_a_slow_build_notices_that_the_head_moved_on_and_builds_the_newer_
     assert await bench.worker("quick").run_one()
     shown = await bench.deploy(await bench.published_id(site) or "")
     assert (shown.commit_ref, shown.build_id) == (newer, second.id)
-    assert {(await ended(bench, build)).commit_ref for build in (first, second)} == {newer}
+    assert {(await bench.build(build)).commit_ref for build in (first, second)} == {newer}
 
 
 async def test_a_slow_build_of_an_older_head_never_comes_out_over_a_newer_one(
@@ -363,16 +211,123 @@ async def test_a_slow_build_of_an_older_head_never_comes_out_over_a_newer_one(
     assert await work
     shown = await bench.deploy(await bench.published_id(site) or "")
     assert (shown.commit_ref, shown.build_id) == (newer, second.id)
-    over = await ended(bench, first)
+    over = await bench.build(first)
     assert (over.state, over.error) == (BuildState.CANCELLED, f"superseded by build {second.id}")
     assert (await bench.deploy(over.deploy_id or "")).state is DeployState.CANCELLED
     assert len(bench.events.subjects("site.published")) == 1
 
 
-async def test_a_repository_address_git_cannot_take_ends_the_build_and_not_the_worker(
-    bench: Bench,
+async def test_a_build_that_is_called_off_is_not_gone_on_with(
+    bench: Bench, repository: Repository, site: Site
 ) -> None:
-    site = await bench.site("odd", repo=Repo(url="https://127.0.0.1/\0x", branch="main"))
-    build = await bench.builds.start(site)
-    assert await bench.worker().run_one()
-    assert (await ended(bench, build)).state is BuildState.ERROR
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    work = asyncio.create_task(bench.worker(deploys=bench.deploy_service(stalling)).run_one())
+    await reached(stalling)
+    cancelled = await bench.builds.cancel(await bench.build(queued))
+    stalling.go_on.set()
+    assert await work
+    assert await bench.build(queued) == cancelled
+    assert (await bench.deploy(cancelled.deploy_id or "")).state is DeployState.CANCELLED
+    assert await bench.published_id(site) is None
+    assert bench.events.subjects("build.taken_over") == [queued.id]
+
+
+class Stamping(Git):
+    """A site generator that writes down which worker ran it."""
+
+    def __init__(self, cache: Path, worker: str) -> None:
+        super().__init__(cache)
+        self._worker = worker
+
+    async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
+        checkout = await super().checkout(repo, commit, folder)
+        (folder / "stamp.txt").write_text(self._worker)
+        return replace(checkout, paths=[*checkout.paths, "stamp.txt"])
+
+
+async def test_an_heir_whose_files_are_others_begins_a_deploy_of_its_own(
+    bench: Bench, repository: Repository, site: Site, client_of: Client
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    dying = bench.worker(
+        "dying", source=Stamping(bench.cache, "dying"), deploys=bench.deploy_service(stalling)
+    )
+    async with until_it_dies(asyncio.create_task(dying.run_one())):
+        await reached(stalling)
+    half_made = (await bench.build(queued)).deploy_id or ""
+    bench.outlive_the_lease()
+    assert await bench.worker("heir", source=Stamping(bench.cache, "heir")).run_one()
+    build = await bench.build(queued)
+    assert build.state is BuildState.DONE
+    assert (await bench.deploy(half_made)).state is DeployState.ERROR
+    deploy = await bench.deploy(build.deploy_id or "")
+    assert (deploy.number, deploy.build_id) == (2, queued.id)
+    assert await bench.published_id(site) == deploy.id
+    assert (await client_of(bench.origin()).get("/stamp.txt")).content == b"heir"
+    assert len(bench.events.subjects("site.published")) == 1
+
+
+async def test_a_worker_that_is_asked_to_stop_ends_its_build_and_takes_no_more(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    first = await bench.builds.start(site)
+    pausing = Pausing(bench.cache)
+    worker = bench.worker(source=pausing)
+    work = asyncio.create_task(worker.run_forever())
+    await reached(pausing)
+    second = await bench.builds.start(await bench.site("other", repo=repository.repo))
+    worker.stop()
+    assert worker.job is not None
+    pausing.go_on.set()
+    await asyncio.wait_for(work, 30)
+    assert worker.job is None
+    assert (await bench.build(first)).state is BuildState.DONE
+    assert (await bench.build(second)).state is BuildState.QUEUED
+    await worker.give_back()
+    assert (await bench.build(first)).state is BuildState.DONE, "there is nothing to give back"
+
+
+async def test_a_build_that_was_cut_off_and_given_back_is_gone_on_with_at_once(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    stalling = Stalling(bench.objects)
+    stopping = bench.worker("stopping", deploys=bench.deploy_service(stalling))
+    async with until_it_dies(asyncio.create_task(stopping.run_one())):
+        await reached(stalling)
+        stopping.stop()
+    await stopping.give_back()
+    given = await bench.build(queued)
+    assert (given.state, given.lease) == (BuildState.QUEUED, None)
+    assert await bench.worker("heir").run_one()
+    build = await bench.build(queued)
+    assert (build.state, build.deploy_id) == (BuildState.DONE, given.deploy_id)
+
+
+async def test_a_worker_that_fails_after_it_lost_the_build_leaves_the_deploy_to_the_heir(
+    bench: Bench, repository: Repository, site: Site
+) -> None:
+    class Failing(Stalling):
+        async def put(self, key: str, data: bytes) -> None:
+            raise StorageError("the disk is full")
+
+    repository.commit({"index.html": b"home"})
+    queued = await bench.builds.start(site)
+    failing = Failing(bench.objects)
+    work = asyncio.create_task(bench.worker(deploys=bench.deploy_service(failing)).run_one())
+    await reached(failing)
+    waiting = await bench.build(queued)
+    assert await bench.queue().give_back(waiting)
+    failing.go_on.set()
+    assert await work
+    deploy_id = (await bench.build(queued)).deploy_id or ""
+    assert (await bench.deploy(deploy_id)).state is DeployState.UPLOADING
+    assert await bench.worker("heir").run_one()
+    build = await bench.build(queued)
+    assert (build.state, build.deploy_id) == (BuildState.DONE, deploy_id)

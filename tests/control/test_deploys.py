@@ -139,3 +139,129 @@ async def test_a_deploy_whose_metadata_was_destroyed_cannot_be_finished(bench: B
         await bench.deploys.finish(deploy.id)
     with pytest.raises(NotFoundError):
         await bench.deploys.finish("nothing")
+
+
+async def test_a_new_deploy_waits_for_its_files_to_be_announced(bench: Bench) -> None:
+    site = await bench.site()
+    new = await bench.deploys.create(site.id, branch="main", title="by hand")
+    assert (new.number, new.state, new.title) == (1, DeployState.NEW, "by hand")
+    announced = await bench.deploys.announce(new.id, manifest_of(FILES))
+    assert announced.state is DeployState.UPLOADING
+    assert announced.metadata.pending_uploads == [DIGEST]
+    assert announced.metadata.file_count == 2
+    assert await bench.deploy(new.id) == announced
+
+
+async def test_announcing_the_same_files_again_changes_nothing_at_any_time(bench: Bench) -> None:
+    site = await bench.site()
+    deploy = await bench.announce(site, FILES)
+    assert await bench.deploys.announce(deploy.id, manifest_of(FILES)[::-1]) == deploy
+    await bench.deploys.upload(DIGEST, one_chunk(PAGE))
+    await bench.deploys.finish(deploy.id)
+    await bench.publisher.publish(deploy.id)
+    ready = await bench.deploy(deploy.id)
+    assert await bench.deploys.announce(deploy.id, manifest_of(FILES)) == ready
+    assert len(bench.events.subjects("deploy.announced")) == 1
+
+
+async def test_other_files_are_refused_once_a_deploy_has_its_own(bench: Bench) -> None:
+    deploy = await bench.announce(await bench.site(), FILES)
+    for other in ({"index.html": PAGE}, FILES | {"copy.html": b"else"}, FILES | {"b": PAGE}):
+        with pytest.raises(ConflictError, match="announced with other files"):
+            await bench.deploys.announce(deploy.id, manifest_of(other))
+    assert await bench.deploy(deploy.id) == deploy
+
+
+async def test_of_different_announces_at_once_one_wins_and_the_others_are_told(
+    bench: Bench,
+) -> None:
+    new = await bench.deploys.create((await bench.site()).id, branch="main")
+    outcomes = await asyncio.gather(
+        *(
+            bench.deploys.announce(new.id, manifest_of({"n": str(n // 2).encode()}))
+            for n in range(8)
+        ),
+        return_exceptions=True,
+    )
+    won = [outcome for outcome in outcomes if isinstance(outcome, Deploy)]
+    assert won and all(deploy == won[0] for deploy in won)
+    assert all(isinstance(lost, ConflictError) for lost in outcomes if lost not in won)
+    (file,) = (await bench.store.deploys.manifest(new.id)).files
+    assert won[0].metadata.pending_uploads == [file.sha1]
+
+
+async def test_an_announce_that_died_half_way_is_gone_on_with(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await bench.deploys.create((await bench.site()).id, branch="main")
+
+    async def dies(*arguments: object, **more: object) -> bool:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(bench.store.deploys, "move", dies)
+        await bench.deploys.announce(new.id, manifest_of(FILES))
+    assert await bench.deploy(new.id) == new
+    with pytest.raises(ConflictError, match="other files"):
+        await bench.deploys.announce(new.id, manifest_of({"index.html": b"else"}))
+    announced = await bench.deploys.announce(new.id, manifest_of(FILES))
+    assert announced.metadata.pending_uploads == [DIGEST]
+
+
+async def test_a_deploy_without_files_is_refused_and_stays_new(bench: Bench) -> None:
+    new = await bench.deploys.create((await bench.site()).id, branch="main")
+    with pytest.raises(UsageError, match="at least one file"):
+        await bench.deploys.announce(new.id, [])
+    assert await bench.deploy(new.id) == new
+
+
+@pytest.mark.parametrize("state", ["new", "uploading", "processing"])
+async def test_a_deploy_that_is_cancelled_before_it_is_completed_is_over(
+    bench: Bench, state: str
+) -> None:
+    site = await bench.site()
+    if state == "new":
+        deploy = await bench.deploys.create(site.id, branch="main")
+    else:
+        deploy = await (bench.announce if state == "uploading" else bench.processing)(site, FILES)
+    cancelled = await bench.deploys.cancel(deploy.id)
+    assert cancelled == await bench.deploy(deploy.id)
+    assert cancelled.state is DeployState.CANCELLED
+    for act in (
+        bench.deploys.announce(deploy.id, manifest_of(FILES)),
+        bench.deploys.finish(deploy.id),
+        bench.publisher.publish(deploy.id),
+        bench.publisher.push(deploy.id),
+    ):
+        with pytest.raises(ConflictError):
+            await act
+    assert await bench.deploys.cancel(deploy.id) == cancelled
+    assert bench.events.subjects("deploy.cancelled") == [deploy.id]
+    assert await bench.published_id(site) is None
+
+
+async def test_cancelling_never_unpublishes(bench: Bench) -> None:
+    site = await bench.site()
+    deploy = await bench.release(site, FILES)
+    assert await bench.deploys.cancel(deploy.id) == deploy
+    assert await bench.published_id(site) == deploy.id
+    assert bench.events.subjects("deploy.cancelled") == []
+
+
+async def test_the_sizes_of_files_announced_by_digest_come_from_the_store(bench: Bench) -> None:
+    site = await bench.site()
+    files = [ManifestFile(path="index.html", sha1=DIGEST)]
+    deploy = await bench.deploys.create(site.id, files, branch="main")
+    assert deploy.metadata.byte_count == 0
+    await bench.deploys.upload(DIGEST, one_chunk(PAGE))
+    finished = await bench.deploys.finish(deploy.id)
+    assert finished.metadata.byte_count == len(PAGE)
+    tree = await bench.objects.get_tree(finished.metadata.tree or "")
+    assert tree.files["index.html"] == TreeEntry(DIGEST, len(PAGE))
+
+
+def manifest_of(files: dict[str, bytes]) -> list[ManifestFile]:
+    return [
+        ManifestFile(path=path, sha1=hashlib.sha1(data, usedforsecurity=False).hexdigest())
+        for path, data in files.items()
+    ]

@@ -16,7 +16,7 @@ from blackstart.errors import (
     NotFoundError,
     PublishCheckError,
 )
-from blackstart.model import DeployState
+from blackstart.model import Context, DeployState, Site
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -262,3 +262,205 @@ async def test_the_newest_good_deploy_is_the_first_ready_and_valid_one(bench: Be
     await bench.processing(site, NEW)
     assert newest_good(await bench.store.deploys.of_site(site.id)) == good
     assert newest_good([]) is None
+
+
+STEPS = {
+    "before it is completed": ("deploys", "move", 1),
+    "before the site shows it": ("sites", "publish", 1),
+    "before it is ready": ("deploys", "move", 2),
+}
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("step", list(STEPS))
+async def test_a_deploy_half_way_is_gone_on_with_by_publishing_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str, done: bool
+) -> None:
+    """Whoever published died right before or right after a step."""
+    site = await bench.site()
+    await bench.release(site, OLD)
+    deploy = await bench.processing(site, NEW)
+    collection, method, nth = STEPS[step]
+    part = getattr(bench.store, collection)
+    real, calls = getattr(part, method), 0
+
+    async def dies(*arguments: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls < nth:
+            return await real(*arguments, **more)
+        if done:
+            await real(*arguments, **more)
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(part, method, dies)
+        await bench.publisher.publish(deploy.id)
+    bench.clock.advance(5)
+    bench.purges.tags.clear()
+    assert await bench.publisher.publish(deploy.id) is Verdict.PUBLISHED
+    assert (await bench.deploy(deploy.id)).state is DeployState.READY
+    assert await bench.published_id(site) == deploy.id
+    assert bench.purges.tags == [f"site-{site.id}"]
+
+
+async def test_the_nodes_are_told_again_when_who_published_died_before_the_purge(
+    bench: Bench,
+) -> None:
+    site = await bench.site()
+    deploy = await bench.release(site, OLD)
+    bench.purges.tags.clear()
+    assert await bench.publisher.publish(deploy.id) is Verdict.PUBLISHED
+    assert bench.purges.tags == [f"site-{site.id}"]
+    bench.purges.tags.clear()
+    await bench.publisher.revert(site.id, deploy.id)
+    assert bench.purges.tags == [f"site-{site.id}"]
+
+
+async def test_the_site_shows_a_deploy_before_it_is_ready_and_after_it_is_completed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await bench.site()
+    deploy = await bench.processing(site, OLD)
+    publish = bench.store.sites.publish
+    seen = []
+
+    async def look_then_publish(site: Site, deploy_id: str, number: int) -> bool:
+        seen.append(await bench.deploy(deploy_id))
+        return await publish(site, deploy_id, number)
+
+    monkeypatch.setattr(bench.store.sites, "publish", look_then_publish)
+    await bench.publisher.publish(deploy.id)
+    assert [(found.state, found.completed) for found in seen] == [(DeployState.PROCESSING, True)]
+
+
+async def test_a_completed_deploy_is_published_whatever_became_of_the_latest_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has passed the check before; nobody could cancel or push it through twice."""
+    site = await bench.site()
+    latest = await bench.release(site, OLD)
+    deploy = await bench.processing(site, NEW)
+
+    async def dies(*arguments: object) -> bool:
+        raise OSError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
+        patch.setattr(bench.store.sites, "publish", dies)
+        await bench.publisher.publish(deploy.id)
+    await bench.destroy(latest.id)
+    assert await bench.publisher.publish(deploy.id) is Verdict.PUBLISHED
+
+
+@pytest.mark.parametrize("context", [Context.PREVIEW, Context.BRANCH])
+async def test_previews_and_branch_deploys_are_ready_and_never_published(
+    bench: Bench, context: Context
+) -> None:
+    site = await bench.site()
+    shown = await bench.release(site, OLD)
+    for act in (bench.publisher.publish, bench.publisher.push):
+        preview = await bench.processing(site, NEW)
+        fields = {"context": context}
+        await bench.store.database["deploys"].update_one({"_id": preview.id}, {"$set": fields})
+        assert await act(preview.id) is Verdict.PREVIEW
+        assert (await bench.deploy(preview.id)).state is DeployState.READY
+        assert await act(preview.id) is Verdict.PREVIEW
+        with pytest.raises(ConflictError, match="never published"):
+            await bench.publisher.revert(site.id, preview.id)
+    assert await bench.published_id(site) == shown.id
+
+
+async def test_a_preview_does_not_count_in_the_publish_check_nor_in_a_roll_back(
+    bench: Bench,
+) -> None:
+    site = await bench.site()
+    first = await bench.release(site, OLD)
+    slow = await bench.processing(site, NEW)
+    preview = await bench.processing(site, OLD)
+    await bench.store.database["deploys"].update_one(
+        {"_id": preview.id}, {"$set": {"context": Context.PREVIEW}}
+    )
+    await bench.publisher.publish(preview.id)
+    damaged = await bench.destroy(preview.id)
+    assert await bench.publisher.publish(slow.id) is Verdict.PUBLISHED
+    assert damaged.number > slow.number
+    assert (await bench.publisher.roll_back(site.id)).id == first.id
+
+
+async def test_a_locked_site_stays_and_the_next_deploy_after_the_unlock_is_published(
+    bench: Bench,
+) -> None:
+    site = await bench.site()
+    kept = await bench.release(site, OLD)
+    await bench.publisher.lock(kept.id)
+    missed = await bench.release(site, NEW)
+    assert (missed.state, await bench.published_id(site)) == (DeployState.READY, kept.id)
+    for act in (bench.publisher.revert(site.id, missed.id), bench.publisher.roll_back(site.id)):
+        with pytest.raises(ConflictError):
+            await act
+    with pytest.raises(ConflictError, match="locked"):
+        await bench.publisher.revert(site.id, missed.id)
+    await bench.publisher.unlock(kept.id)
+    assert await bench.publisher.publish(missed.id) is Verdict.SUPERSEDED, "its turn is over"
+    assert await bench.published_id(site) == kept.id
+    following = await bench.release(site, NEW)
+    assert await bench.published_id(site) == following.id
+
+
+async def test_only_the_deploy_that_is_shown_can_be_locked(bench: Bench) -> None:
+    site = await bench.site()
+    old = await bench.release(site, OLD)
+    await bench.release(site, NEW)
+    with pytest.raises(ConflictError, match="not the published one"):
+        await bench.publisher.lock(old.id)
+    with pytest.raises(NotFoundError):
+        await bench.publisher.lock("nothing")
+    assert not (await bench.store.sites.get(site.id)).locked
+
+
+async def test_a_site_rolls_back_deploy_by_deploy_until_there_is_none(bench: Bench) -> None:
+    site = await bench.site()
+    deploys = [await bench.release(site, {"n": f"{n}".encode()}) for n in range(4)]
+    await bench.destroy(deploys[2].id)
+    for expected in (deploys[1], deploys[0]):
+        assert await bench.publisher.roll_back(site.id) == expected
+        assert await bench.published_id(site) == expected.id
+    with pytest.raises(ConflictError, match="no earlier deploy"):
+        await bench.publisher.roll_back(site.id)
+
+
+async def test_a_roll_back_loses_against_a_publish_in_between(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await bench.site()
+    for files in (OLD, NEW):
+        await bench.release(site, files)
+    of_site = bench.store.deploys.of_site
+
+    async def publish_meanwhile(*arguments: object, **more: object) -> object:
+        found = await of_site(*arguments, **more)
+        await bench.release(site, {"index.html": b"newest"})
+        return found
+
+    with monkeypatch.context() as patch, pytest.raises(ConflictError, match="changed meanwhile"):
+        patch.setattr(bench.store.deploys, "of_site", publish_meanwhile)
+        await bench.publisher.roll_back(site.id)
+    assert (await bench.deploy(await bench.published_id(site) or "")).number == 3
+
+
+async def test_after_a_revert_only_deploys_newer_than_all_that_were_shown_are_published(
+    bench: Bench,
+) -> None:
+    site = await bench.site()
+    first = await bench.release(site, OLD)
+    slow = await bench.processing(site, {"index.html": b"slow"})
+    stuck = await bench.processing(site, {"index.html": b"stuck"})
+    newest = await bench.release(site, NEW)
+    await bench.publisher.revert(site.id, first.id)
+    await bench.destroy(newest.id)
+    bench.safeguards.enable("tolerant-publish")
+    assert await bench.publisher.publish(slow.id) is Verdict.SUPERSEDED
+    assert await bench.publisher.push(stuck.id) is Verdict.SUPERSEDED
+    assert await bench.published_id(site) == first.id
+    following = await bench.release(site, OLD)
+    assert await bench.published_id(site) == following.id

@@ -84,6 +84,10 @@ class Up:
         assert build["state"] == "done", build
         return build
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """For a process beside this platform."""
+        return environment(self.temporary, **more)
+
     def get(self, host: str, path: str, node: int = 0) -> httpx2.Response:
         return self.client.get(f"{self.nodes[node]}{path}", headers={"Host": f"{host}.localhost"})
 

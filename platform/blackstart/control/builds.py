@@ -82,12 +82,17 @@ class BuildService:
         )
         await self._store.builds.insert(build)
         self._events("build.queued", build.id, site=site.id, commit=commit_ref, why=why)
-        # Looked at again: of two heads queued at once, one of them sees the other now.
-        for other in await self._store.builds.waiting(site.id):
+        await self._keep_the_newest(build)
+        self._doorbell.set()
+        return await self._store.builds.get(build.id)
+
+    async def _keep_the_newest(self, build: Build) -> None:
+        """Only now are others seen that were queued at the same time, some of them later."""
+        for other in await self._store.builds.waiting(build.site_id):
             if replaces(build, other):
                 await self._call_off(other, f"superseded by build {build.id}")
-        self._doorbell.set()
-        return build
+            elif replaces(other, build):
+                await self._call_off(build, f"superseded by build {other.id}")
 
     async def rerun(self, build: Build, *, urgent: bool = False, why: str = "rerun") -> Build:
         """Queue a build of exactly the commit that an earlier build was of.

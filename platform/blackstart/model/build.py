@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from blackstart.model.document import Document, Part
 
@@ -49,7 +50,7 @@ class Build(Document):
     site_id: str
     deploy_id: str | None
     commit_ref: str | None
-    pinned: bool
+    pinned: bool = False
     branch: str
     title: str | None = None
     state: BuildState
@@ -62,3 +63,11 @@ class Build(Document):
     lease: Lease | None = None
     log: list[str] = Field(default_factory=list)
     error: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _due_when_created(cls, raw: Any) -> Any:
+        """A build from before the queue was fair is due since it was asked for."""
+        if isinstance(raw, dict) and "due_at" not in raw:
+            return {**raw, "due_at": raw.get("created_at")}
+        return raw
