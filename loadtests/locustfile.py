@@ -37,7 +37,10 @@ def add_options(parser: ArgumentParser) -> None:
     """Our own options, and an end for runs that name none."""
     parser.set_defaults(num_users=10, spawn_rate=10.0, run_time="30s")
     parser.add_argument(
-        "--control", env_var="BLACKSTART_CONTROL_URL", default="", help="the control API's URL"
+        "--control", env_var="BLACKSTART_API_URL", default="", help="the control API's URL"
+    )
+    parser.add_argument(
+        "--token", env_var="BLACKSTART_API_TOKEN", default="", help="a token to read it with"
     )
     parser.add_argument("--domain", env_var="BLACKSTART_DOMAIN", default="localhost")
     parser.add_argument(
@@ -84,7 +87,7 @@ def find_sites(environment: Environment, **_: Any) -> None:
             raise UsageError("name a node with --host and the control API with --control")
         if (options.num_users or 0) > MAX_USERS:
             raise UsageError(f"at most {MAX_USERS} users from one machine")
-        targets = targets_of(options.control, environment.host, options.domain)
+        targets = targets_of(options.control, options.token, environment.host, options.domain)
     except (BlackstartError, requests.RequestException) as error:
         print(f"error: {error}")
         environment.process_exit_code = 2
@@ -99,13 +102,18 @@ def fail_when_nothing_was_asked(environment: Environment, **_: Any) -> None:
         environment.process_exit_code = 1
 
 
-def targets_of(control: str, node: str, domain: str) -> list[Target]:
+def targets_of(control: str, token: str, node: str, domain: str) -> list[Target]:
     """All published sites in name order. Raises: NotFoundError when there is none; HopError."""
     targets = []
     for page in count(1):
         response = requests.get(
-            f"{control}/api/v1/sites", {"page": page, "per_page": PER_PAGE}, timeout=TIMEOUT_S
+            f"{control}/api/v1/sites",
+            {"page": page, "per_page": PER_PAGE},
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_S,
         )
+        if response.status_code == 401:
+            raise UsageError("the control API wants a token: give --token")
         if response.status_code != 200:
             raise HopError(f"the control API answered with {response.status_code}")
         sites = response.json()

@@ -11,6 +11,7 @@ import pytest
 from blackstart.builder.git import Checkout, Git
 from blackstart.errors import ConflictError, StorageError
 from blackstart.model import BuildState, Context, DeployState, Repo, Site
+from blackstart.repositories import RepositoryPolicy
 from blackstart.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ async def test_the_same_commit_makes_the_same_tree_and_sends_nothing_twice(
 async def test_what_is_not_published_is_in_the_log(
     bench: Bench, repository: Repository, site: Site
 ) -> None:
-    (repository.folder / "link").symlink_to("index.html")
-    repository.commit({"index.html": b"home"})
+    (repository.folder / "link").symlink_to("/etc/passwd")
+    repository.commit({"index.html": b"home", "_redirects": b"/a /b abc\n"})
     build = await bench.builds.start(site)
     await bench.worker().run_one()
     log = (await bench.build(build)).log
-    assert "skipped link: a symbolic link is not published" in log
+    assert "skipped link: a symbolic link that leads out of the site" in log
+    assert any(line.startswith("_redirects line 1: ") for line in log)
     assert log[-1].endswith("published")
 
 
@@ -241,7 +243,7 @@ async def test_a_deploy_whose_tree_is_set_is_published_without_building_again(
         async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:
             raise AssertionError("nothing is to be built")
 
-    assert await bench.worker("heir", source=Away(bench.cache)).run_one()
+    assert await bench.worker("heir", source=Away(bench.cache, RepositoryPolicy())).run_one()
     build = await bench.build(queued)
     assert (build.state, build.deploy_id) == (BuildState.DONE, left.deploy_id)
     assert await bench.published_id(site) == left.deploy_id

@@ -42,6 +42,7 @@ def test_base_command_publish_and_environment_are_read_and_the_rest_is_passed_ov
         command="make all",
         publish="site/dist",
         environment={"NODE_ENV": "production"},
+        has_rules=True,
     )
 
 

@@ -41,7 +41,7 @@ def log() -> list[str]:
 
 
 async def made(folder: Path, log: list[str], commands: Limits | None) -> Publication:
-    return await produce(folder, folder.parent / "scratch", log, commands=commands)
+    return await produce(folder, folder.parent / "scratch", log.append, commands=commands)
 
 
 async def test_the_command_runs_in_its_base_and_only_what_it_publishes_is_published(

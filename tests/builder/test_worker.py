@@ -238,7 +238,7 @@ class Stamping(Git):
     """A site generator that writes down which worker ran it."""
 
     def __init__(self, cache: Path, worker: str) -> None:
-        super().__init__(cache)
+        super().__init__(cache, RepositoryPolicy([Path("/")]))
         self._worker = worker
 
     async def checkout(self, repo: Repo, commit: str, folder: Path) -> Checkout:

@@ -41,7 +41,8 @@ def test_visitors_warm_and_cold_get_the_right_bytes(
 ) -> None:
     up.create_site("load", commit(PAGES))
     up.build("load")
-    done = locust(up.control, up.nodes[0], "--purge-token", "a token", "--run-time", "5s")
+    more = ["--token", up.addresses["token"], "--purge-token", "a token", "--run-time", "5s"]
+    done = locust(up.control, up.nodes[0], *more)
     assert done.returncode == 0, done.stdout + done.stderr
     counted = totals(done)
     assert counted.keys() == {"warm", "cold", "purge"}

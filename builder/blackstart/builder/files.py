@@ -42,8 +42,8 @@ class Publication:
             while data := await asyncio.to_thread(file.read, READ_BYTES):
                 yield data
 
-    def head(self, path: str, size: int) -> bytes:
-        """The first `size` bytes of an announced path. Raises: RepositoryError."""
+    def read(self, path: str, size: int = -1) -> bytes:
+        """The content of an announced path, or its first `size` bytes. Raises: RepositoryError."""
         with open_file(self.folder, self.sources[path]) as file:
             return file.read(size)
 
@@ -78,7 +78,7 @@ def rule_problems(publication: Publication) -> list[str]:
     """What the origin will pass over in the site's redirects and headers."""
     listed = [name for name in CONFIG_FILES if name in publication.sources]
     return parse_rules(
-        {name: publication.head(name, MAX_FILE_BYTES + 1) for name in listed}
+        {name: publication.read(name, MAX_FILE_BYTES + 1) for name in listed}
     ).problems
 
 
