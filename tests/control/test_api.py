@@ -15,22 +15,27 @@ if TYPE_CHECKING:
 
 FILES = {"index.html": b"home"}
 HOST = "http://control.test"
-REPO = Repo(url="/somewhere", branch="main")
+REPO = Repo(url="https://git.test/docs", branch="main")
 
 
 @pytest.fixture
-def api(bench: Bench, client_of: Client) -> httpx2.AsyncClient:
-    return client_of(bench.control(), f"{HOST}/api/v1")
+async def api(bench: Bench, client_of: Client) -> httpx2.AsyncClient:
+    return await signed_in(bench, client_of(bench.control(), f"{HOST}/api/v1"))
 
 
 @pytest.fixture
-def tolerant_api(bench: Bench, client_of: Client) -> httpx2.AsyncClient:
-    return client_of(bench.control(api="tolerant-api"), f"{HOST}/api/v1")
+async def tolerant_api(bench: Bench, client_of: Client) -> httpx2.AsyncClient:
+    return await signed_in(bench, client_of(bench.control(api="tolerant-api"), f"{HOST}/api/v1"))
+
+
+async def signed_in(bench: Bench, client: httpx2.AsyncClient) -> httpx2.AsyncClient:
+    client.headers.update(await bench.bearer())
+    return client
 
 
 async def test_a_site_is_created_and_shown(api: httpx2.AsyncClient) -> None:
     created = await api.post(
-        "/sites", json={"name": "docs", "plan": "global", "repo_url": "/somewhere"}
+        "/sites", json={"name": "docs", "plan": "global", "repo_url": "https://git.test/docs"}
     )
     assert created.status_code == 201
     site = created.json()
@@ -42,7 +47,7 @@ async def test_a_site_is_created_and_shown(api: httpx2.AsyncClient) -> None:
 
 
 async def test_a_name_that_is_taken_is_a_conflict(api: httpx2.AsyncClient) -> None:
-    body = {"name": "docs", "repo_url": "/somewhere"}
+    body = {"name": "docs", "repo_url": "https://git.test/docs"}
     assert (await api.post("/sites", json=body)).status_code == 201
     again = await api.post("/sites", json=body)
     assert again.status_code == 409
@@ -66,7 +71,7 @@ async def test_a_name_that_is_taken_is_a_conflict(api: httpx2.AsyncClient) -> No
 async def test_a_body_that_makes_no_sense_is_refused_and_nothing_is_created(
     api: httpx2.AsyncClient, change: dict[str, Any]
 ) -> None:
-    body = {"name": "docs", "repo_url": "/somewhere"} | change
+    body = {"name": "docs", "repo_url": "https://git.test/docs"} | change
     answer = await api.post("/sites", json=body)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/json"
@@ -76,7 +81,7 @@ async def test_a_body_that_makes_no_sense_is_refused_and_nothing_is_created(
 async def test_a_name_with_two_dashes_would_be_taken_for_a_permalink(
     api: httpx2.AsyncClient,
 ) -> None:
-    answer = await api.post("/sites", json={"name": "a--b", "repo_url": "/somewhere"})
+    answer = await api.post("/sites", json={"name": "a--b", "repo_url": "https://git.test/docs"})
     assert answer.status_code == 400
     assert answer.json()["code"] == "bad_request"
 
@@ -171,20 +176,21 @@ async def test_a_tolerant_api_lists_the_invalid_deploy_and_serves_the_rest(
     }
     sites = (await tolerant_api.get("/sites")).json()
     assert [site["published_deploy"]["id"] for site in sites] == [healthy.id, broken.id]
-    assert sites[1]["published_deploy"] == invalid
+    assert sites[1]["published_deploy"].items() >= invalid.items()
     deploys = (await tolerant_api.get("/sites/docs/deploys")).json()
-    assert deploys[0] == invalid
+    assert deploys[0].items() >= invalid.items()
+    assert deploys[0]["tree"] is None
     assert (deploys[1]["id"], deploys[1]["state"]) == (older.id, "ready")
-    assert (await tolerant_api.get(f"/deploys/{broken.id}")).json() == invalid
+    assert (await tolerant_api.get(f"/deploys/{broken.id}")).json().items() >= invalid.items()
 
 
 async def test_a_build_is_asked_for_and_shown(bench: Bench, api: httpx2.AsyncClient) -> None:
     await bench.site(repo=REPO)
     answer = await api.post("/sites/docs/builds")
-    assert answer.status_code == 201
+    assert answer.status_code == 200
     build = answer.json()
     assert (build["state"], build["commit_ref"]) == ("queued", None)
-    assert (await api.get(f"/builds/{build['id']}")).json() == build
+    assert (await api.get(f"/builds/{build['id']}")).json() == build | {"log": []}
     assert (await api.get("/sites/docs/builds")).json() == [build]
 
 
@@ -197,8 +203,9 @@ async def test_one_commit_is_built_only_where_that_is_switched_on(
     assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
     bench.safeguards.enable("rebuild-by-commit")
     assert (await api.post("/sites/docs/builds", json=body)).json()["commit_ref"] == "c" * 40
-    half = await api.post("/sites/docs/builds", json={"commit_ref": "c" * 8})
-    assert half.status_code == 422
+    for no_commit in ("c" * 6, "main", "C" * 40):
+        answer = await api.post("/sites/docs/builds", json={"commit_ref": no_commit})
+        assert answer.status_code == 422
 
 
 async def test_a_stuck_build_is_pushed_through_and_any_other_is_a_conflict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackstart.control.service import control_service
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 
 async def test_the_rate_limit_is_the_setting_s(
-    mongodb_uri: str, store: MetadataStore, client_of: Client
+    mongodb_uri: str, store: MetadataStore, client_of: Client, tmp_path: Path
 ) -> None:
-    settings = Settings(mongodb_uri=mongodb_uri, database=store.database.name, rate_limit=7)
+    settings = Settings(
+        mongodb_uri=mongodb_uri,
+        database=store.database.name,
+        object_store=str(tmp_path),
+        rate_limit=7,
+    )
     async with control_service(settings) as app:
         answer = await client_of(app, "http://control.test").get("/api/v1/sites")
-    assert (answer.status_code, answer.headers["x-ratelimit-limit"]) == (200, "7")
+    assert (answer.status_code, answer.headers["x-ratelimit-limit"]) == (401, "7")
 
 
 def test_there_is_a_rate_limit_unless_it_is_switched_off() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import structlog
 from pymongo.errors import PyMongoError
@@ -20,7 +21,8 @@ from blackstart.store import MetadataStore
 class Worker:
     """Takes the queue's next build whenever the doorbell rings or the poll time is over.
 
-    `beat_s` is how often a running build's lease and log are seen to.
+    `beat_s` is how often a running build's lease and log are seen to; None where no build
+    can outlive its lease.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Worker:
         events: Events,
         doorbell: Event,
         poll_s: float | None,
-        beat_s: float,
+        beat_s: float | None,
     ) -> None:
         self.name = name
         self.job: Job | None = None
@@ -72,8 +74,7 @@ class Worker:
             return False
         self.job = Job(build, self._store, self._queue, self._clock)
         with structlog.contextvars.bound_contextvars(build_id=build.id, site_id=build.site_id):
-            heartbeat = self.job.heartbeat(self._beat_s)
-            async with self._clock.beside(f"{self.name}-heartbeat", heartbeat):
+            async with self._heartbeat(self.job):
                 await self._run(self.job)
         self.job = None
         return True
@@ -82,6 +83,11 @@ class Worker:
         """After a cancelled build: let another worker go on with it at once."""
         if self.job is not None:
             await self._queue.give_back(self.job.build)
+
+    def _heartbeat(self, job: Job) -> AbstractAsyncContextManager[None]:
+        if self._beat_s is None:
+            return nullcontext()
+        return self._clock.beside(f"{self.name}-heartbeat", job.heartbeat(self._beat_s))
 
     async def _run(self, job: Job) -> None:
         try:

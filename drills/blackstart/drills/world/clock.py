@@ -104,7 +104,14 @@ class VirtualClock(Clock):
         self._now = max(self._now, end)
 
     async def close(self) -> None:
-        """End every actor, in the order they were started."""
+        """End every actor, in the order they were started.
+
+        One that was at work when `run_until` was cancelled goes first: it
+        would go on beside the others.
+        """
+        if self._current is not None:
+            await self.kill(self._current)
+            self._current = None
         for actor in list(self._actors):
             await self.kill(actor)
 
@@ -168,7 +175,8 @@ class VirtualClock(Clock):
     async def _park(self, actor: Actor) -> None:
         actor.wake = asyncio.get_running_loop().create_future()
         assert self._parked is not None
-        self._parked.set_result(None)
+        if not self._parked.done():  # Else nobody waits any more: the run was cancelled.
+            self._parked.set_result(None)
         await actor.wake
 
 

@@ -180,5 +180,5 @@ def _worker(
         events=journal,
         doorbell=doorbell,
         poll_s=None,
-        beat_s=LEASE_S / 3,
+        beat_s=None,
     )

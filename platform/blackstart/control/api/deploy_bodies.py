@@ -17,7 +17,17 @@ async def create_deploy_body(request: Request) -> CreateDeploy:
     data = await request.body()
     if not data.strip():
         return CreateDeploy()
-    parsed = strict_json(data)
+    try:
+        parsed = strict_json(data)
+    except ValueError as error:  # no JSON, or no UTF-8
+        detail = {
+            "type": "json_invalid",
+            "loc": ("body", 0),
+            "msg": "JSON decode error",
+            "input": {},
+            "ctx": {"error": str(error)},
+        }
+        raise RequestValidationError([detail]) from error
     try:
         return CreateDeploy.model_validate(parsed)
     except ValidationError as error:
