@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,11 @@ class FakeClock(Clock):
 
     def event(self) -> Event:
         return WallEvent()
+
+    def beside(
+        self, name: str, story: Coroutine[Any, Any, None]
+    ) -> AbstractAsyncContextManager[None]:
+        raise AssertionError("a node has nothing that runs beside")
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
