@@ -90,6 +90,12 @@ class ManualClock(Clock):
         story.close()
         yield
 
+    def spawn(self, name: str, story: Coroutine[Any, Any, None]) -> Any:
+        raise AssertionError("this clock would rush ahead of what is spawned")
+
+    async def kill(self, spawned: Any) -> None:
+        raise AssertionError("nothing was spawned")
+
     def event(self) -> Event:
         return WallEvent()
 

@@ -52,6 +52,14 @@ class Clock(ABC):
     ) -> AbstractAsyncContextManager[None]:
         """Run `story` beside the body of an `async with`, and end it with the body."""
 
+    @abstractmethod
+    def spawn(self, name: str, story: Coroutine[Any, Any, None]) -> Any:
+        """Run `story` on its own, from now on; returns what `kill` takes. It must not raise."""
+
+    @abstractmethod
+    async def kill(self, spawned: Any) -> None:
+        """End what was spawned, where it stands; returns when its clean-up is done."""
+
     def now(self) -> datetime:
         """The time as an aware UTC datetime, cut to the milliseconds MongoDB keeps."""
         return _EPOCH + timedelta(milliseconds=int(self.time() * 1000))
@@ -82,6 +90,10 @@ class WallEvent:
 class WallClock(Clock):
     """The system's clock: what every server runs on."""
 
+    def __init__(self) -> None:
+        # The event loop holds its tasks weakly: what is spawned must be held until it ends.
+        self._spawned: set[asyncio.Task[None]] = set()
+
     def time(self) -> float:
         return time.time()
 
@@ -93,9 +105,18 @@ class WallClock(Clock):
 
     @asynccontextmanager
     async def beside(self, name: str, story: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-        task = asyncio.create_task(story, name=name)
+        task = self.spawn(name, story)
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await self.kill(task)
+
+    def spawn(self, name: str, story: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(story, name=name)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
+
+    async def kill(self, spawned: asyncio.Task[None]) -> None:
+        spawned.cancel()
+        await asyncio.wait([spawned])

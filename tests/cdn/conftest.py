@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -23,6 +24,7 @@ class FakeClock(Clock):
     def __init__(self) -> None:
         self.now_s = START_S
         self.slept_s: list[float] = []
+        self.spawned: list[asyncio.Task[None]] = []
 
     def time(self) -> float:
         return self.now_s
@@ -38,6 +40,15 @@ class FakeClock(Clock):
         self, name: str, story: Coroutine[Any, Any, None]
     ) -> AbstractAsyncContextManager[None]:
         raise AssertionError("a node has nothing that runs beside")
+
+    def spawn(self, name: str, story: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(story)
+        self.spawned.append(task)
+        return task
+
+    async def kill(self, spawned: asyncio.Task[None]) -> None:
+        spawned.cancel()
+        await asyncio.wait([spawned])
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds

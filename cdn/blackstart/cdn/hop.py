@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import aiohttp
 import yarl
 
-from blackstart.cdn.message import Headers, Request, Response
+from blackstart.cdn.message import Headers, Request, Response, whole_body
 from blackstart.clock import Clock
 from blackstart.errors import HopError
 
@@ -132,8 +132,9 @@ class AsgiHop:
 
     async def send(self, request: Request) -> Response:
         await self._clock.sleep(self._latency_s())
-        exchange = _Exchange(request.body)
-        await self._app(_scope(request), exchange.receive, exchange.send)
+        body = await whole_body(request.body)
+        exchange = _Exchange(body)
+        await self._app(_scope(request, len(body)), exchange.receive, exchange.send)
         return exchange.response()
 
     async def close(self) -> None:
@@ -175,12 +176,12 @@ class _Exchange:
         return Response(self._status, headers.end_to_end(), body)
 
 
-def _scope(request: Request) -> Scope:
+def _scope(request: Request, body_bytes: int) -> Scope:
     path, _, query = request.target.partition("?")
     raw = request.headers.end_to_end().without(_REWRITTEN).raw()
     raw.insert(0, (b"host", request.host.encode("latin-1")))
-    if request.body:
-        raw.append((b"content-length", str(len(request.body)).encode()))
+    if body_bytes:
+        raw.append((b"content-length", str(body_bytes).encode()))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

@@ -11,6 +11,7 @@ HOP_BY_HOP = frozenset(
         "connection",
         "keep-alive",
         "proxy-authenticate",
+        "proxy-authentication-info",
         "proxy-authorization",
         "proxy-connection",
         "te",
@@ -22,18 +23,26 @@ HOP_BY_HOP = frozenset(
 
 
 class Headers:
-    """Header fields in order, names in lower case, lookup without regard to case; immutable."""
+    """Header fields in order, names in lower case, lookup without regard to case; immutable.
 
-    __slots__ = ("pairs",)
+    Held as pairs, as the packed bytes that go over a wire, or both: each form
+    is made from the other when it is first asked for.
+    """
+
+    __slots__ = ("_packed", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self.pairs = tuple([(name.lower(), value) for name, value in pairs])
+        self._pairs: tuple[tuple[str, str], ...] | None = tuple(
+            [(name.lower(), value) for name, value in pairs]
+        )
+        self._packed: bytes | None = None
 
     @classmethod
     def trusted(cls, pairs: tuple[tuple[str, str], ...]) -> Headers:
         """Headers from pairs whose names are known to be in lower case already."""
         headers = cls.__new__(cls)
-        headers.pairs = pairs
+        headers._pairs = pairs
+        headers._packed = None
         return headers
 
     @classmethod
@@ -41,6 +50,35 @@ class Headers:
         """Headers as ASGI and sockets carry them: pairs of Latin-1 bytes."""
         pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
         return cls.trusted(tuple(pairs))
+
+    @classmethod
+    def from_packed(cls, packed: bytes) -> Headers:
+        """Headers from what `packed` gave."""
+        headers = cls.__new__(cls)
+        headers._pairs = None
+        headers._packed = packed
+        return headers
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Name and value of each field, in order."""
+        pairs = self._pairs
+        if pairs is None:
+            assert self._packed is not None
+            lines = self._packed.decode("latin-1").split("\r\n")[:-1]
+            pairs = tuple([(name, value) for name, _, value in [x.partition(": ") for x in lines]])
+            self._pairs = pairs
+        return pairs
+
+    @property
+    def packed(self) -> bytes:
+        """The fields as Latin-1 bytes, `name: value` and CR LF each."""
+        packed = self._packed
+        if packed is None:
+            assert self._pairs is not None
+            text = "".join([f"{name}: {value}\r\n" for name, value in self._pairs])
+            packed = self._packed = text.encode("latin-1")
+        return packed
 
     def raw(self) -> list[tuple[bytes, bytes]]:
         """The pairs as Latin-1 bytes, as ASGI wants them."""
@@ -54,10 +92,14 @@ class Headers:
                 return value
         return None
 
+    def all(self, name: str) -> list[str]:
+        """Every value of `name`, in order."""
+        name = name.lower()
+        return [value for candidate, value in self.pairs if candidate == name]
+
     def joined(self, name: str) -> str | None:
         """All values of `name` as one comma-separated list (RFC 9110 section 5.3), or None."""
-        name = name.lower()
-        values = [value for candidate, value in self.pairs if candidate == name]
+        values = self.all(name)
         return ", ".join(values) if values else None
 
     def has_any(self, names: Collection[str]) -> bool:
@@ -70,7 +112,11 @@ class Headers:
 
     def plus(self, *pairs: tuple[str, str]) -> Headers:
         """A copy with more fields at the end; their names must be in lower case."""
-        return Headers.trusted(self.pairs + pairs)
+        if self._pairs is None:
+            assert self._packed is not None
+            text = "".join([f"{name}: {value}\r\n" for name, value in pairs])
+            return Headers.from_packed(self._packed + text.encode("latin-1"))
+        return Headers.trusted(self._pairs + pairs)
 
     def end_to_end(self) -> Headers:
         """A copy without the fields that concern one connection only (RFC 9110 section 7.6.1)."""
@@ -104,13 +150,21 @@ Body = bytes | AsyncIterator[bytes]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a visitor asks; `target` is the raw path with its query, `host` the Host header."""
+    """What a visitor asks; `target` is the raw path with its query, `host` the Host header.
+
+    `interim` is told of each 1xx answer that comes before the answer itself,
+    where whoever asks can pass it on (RFC 9110 section 15.2). `client` is the
+    visitor's address, when it is known.
+    """
 
     method: str
     target: str
     host: str
     headers: Headers = field(default_factory=Headers)
-    body: bytes = b""
+    body: Body = b""
+    scheme: str = "http"
+    client: str | None = None
+    interim: Callable[[int, Headers], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +197,11 @@ async def close_body(body: Body) -> None:
     close = getattr(body, "aclose", None)
     if close is not None:
         await close()
+
+
+async def whole_body(body: Body) -> bytes:
+    """All of a body, however it comes."""
+    return body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
 
 
 class Relay:
