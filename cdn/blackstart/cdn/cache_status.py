@@ -1,9 +1,8 @@
-"""The Cache-Status header (RFC 9211): what a node did with a request, for people and drills."""
+"""The Cache-Status field (RFC 9211): what a node did with a request, for people and drills."""
 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from blackstart.errors import UsageError
 
@@ -11,7 +10,7 @@ _TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*")
 
 
 class CacheStatus:
-    """Writes the header's values for one node.
+    """Writes the field's values for one node.
 
     Raises: UsageError when the node's name is not a structured-field token.
     """
@@ -22,18 +21,31 @@ class CacheStatus:
                 f"{name!r} cannot name a node",
                 hint="start with a letter, go on with letters, digits, '-', '.' or '_'",
             )
-        self.hit = f"{name}; hit"
-        # Section 2.2 has either `hit` or `fwd`. Both together say what the drills look for:
-        # the request went forward, and yet the cache answered it.
-        self.stale = f"{name}; hit; fwd=stale"
         self._name = name
-        self.forwarded = lru_cache(maxsize=256)(self._forwarded)
+        self._hit = f"{name}; hit; ttl="
 
-    def _forwarded(self, reason: str, status: int | None = None, stored: bool = False) -> str:
-        """The value for a request that went to the origin because of `reason`."""
+    def hit(self, ttl_s: float, detail: str = "") -> str:
+        """The value for a stored response; `ttl_s` is below 0 when it is stale (section 2.4)."""
+        value = f"{self._hit}{int(ttl_s)}"
+        return f"{value}; detail={detail}" if detail else value
+
+    def forwarded(
+        self,
+        reason: str,
+        status: int | None = None,
+        *,
+        stored: bool = False,
+        collapsed: bool = False,
+        detail: str = "",
+    ) -> str:
+        """The value for a request that went to the origin because of `reason` (section 2.2)."""
         parts = [self._name, f"fwd={reason}"]
         if status is not None:
             parts.append(f"fwd-status={status}")
         if stored:
             parts.append("stored")
+        if collapsed:
+            parts.append("collapsed")
+        if detail:
+            parts.append(f"detail={detail}")
         return "; ".join(parts)

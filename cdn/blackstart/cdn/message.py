@@ -199,6 +199,15 @@ async def close_body(body: Body) -> None:
         await close()
 
 
+async def pieces(body: Body) -> AsyncIterator[bytes]:
+    """A body chunk by chunk, however it comes."""
+    if isinstance(body, bytes):
+        yield body
+    else:
+        async for chunk in body:
+            yield chunk
+
+
 async def whole_body(body: Body) -> bytes:
     """All of a body, however it comes."""
     return body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
@@ -213,13 +222,16 @@ class Relay:
 
     def __init__(
         self,
-        rest: AsyncIterator[bytes],
+        rest: Body,
         *,
         ahead: Iterable[bytes] = (),
         on_chunk: Callable[[int], None] | None = None,
     ) -> None:
-        self._rest = rest
         self._ahead = deque(ahead)
+        if isinstance(rest, bytes):
+            self._ahead.append(rest)
+            rest = _nothing()
+        self._rest = rest
         self._on_chunk = on_chunk
 
     def __aiter__(self) -> Relay:
@@ -252,3 +264,8 @@ async def gather_body(body: Body, limit_bytes: int) -> Body:
         await close_body(body)
         raise
     return b"".join(chunks)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

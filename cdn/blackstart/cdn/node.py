@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 
 import structlog
 
-from blackstart.cdn.admission import Admission
 from blackstart.cdn.cache_status import CacheStatus
-from blackstart.cdn.conditional import (
-    VISITOR_CONDITIONS,
-    is_not_modified,
-    not_modified_headers,
-    same_tag,
+from blackstart.cdn.delivery import (
+    age_of,
+    from_cache,
+    from_intake,
+    from_memory,
+    from_origin,
+    no_answer,
 )
-from blackstart.cdn.entry import Entry
+from blackstart.cdn.flights import Flight, Flights
 from blackstart.cdn.hop import Hop
-from blackstart.cdn.message import Relay, Request, Response, close_body, gather_body, plain
+from blackstart.cdn.loops import Passage
+from blackstart.cdn.message import Relay, Request, Response, close_body, plain
 from blackstart.cdn.metrics import Metrics
-from blackstart.cdn.store import Cache, Fetch
+from blackstart.cdn.origin import Origin, announced_bytes
+from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome
+from blackstart.cdn.rules.decision import (
+    DEMANDS,
+    VISITOR_CONDITIONS,
+    Complete,
+    Decision,
+    Pass,
+    Refuse,
+    Reuse,
+    Validate,
+    covers_errors,
+    current_age_s,
+    decide,
+    is_fresh,
+    wishes_of,
+)
+from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
+from blackstart.cdn.rules.policy import Policy
+from blackstart.cdn.storage.cache import Cache
+from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock
-from blackstart.errors import HopError
+from blackstart.errors import HopError, StorageError
 
 log = structlog.get_logger(__name__)
 
-DAY_S = 86_400.0
-
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-# Requests with one of these are the origin's to answer, and their answers nobody else's.
-_BYPASS = frozenset({"authorization", "range", "if-match", "if-unmodified-since", "if-range"})
+RECENT_KEYS = 1024
+_SIMPLE_NOT = DEMANDS | VISITOR_CONDITIONS
+# A fetch for a visitor with one of these says nothing about what others would get.
+_PERSONAL = frozenset({"authorization", "range", "if-range"})
 
 
 class Node:
     """A shared cache in front of one origin (RFC 9111).
 
-    `stale_if_error` may be switched while the node runs. `stale_window_s` is how
-    long past its lifetime a copy may cover for a failing origin when the response
-    does not say (RFC 5861). `plan_header` is the response header in which the
-    origin names the site's plan; it never leaves the node.
+    `policy` may be exchanged while the node runs. `plan_header` is the response
+    header in which the origin names the site's plan; it never leaves the node.
+    `identity` tells this node from others of its name.
     """
 
     def __init__(
@@ -48,214 +70,342 @@ class Node:
         cache: Cache,
         *,
         name: str,
-        stale_if_error: bool = True,
-        stale_window_s: float = DAY_S,
+        policy: Policy | None = None,
         plan_header: str = "Blackstart-Plan",
+        identity: str | None = None,
     ) -> None:
         self.clock = clock
         self.hop = hop
         self.cache = cache
         self.name = name
-        self.stale_if_error = stale_if_error
-        self.metrics = Metrics(cache.memory.quotas.quotas)
-        cache.on_evict = self.metrics.evicted
-        self.metrics.watch("memory", cache.memory.quotas)
-        if cache.disk is not None:
-            self.metrics.watch("disk", cache.disk.quotas)
-        self._admission = Admission(plan_header, cache.plan, stale_window_s)
+        self.metrics = Metrics(cache.plans)
+        self._policy = policy or Policy()
+        self._passage = Passage(name, identity or name)
+        self._origin = Origin(
+            clock, hop, cache, self._policy, self._passage, self.metrics, plan_header=plan_header
+        )
+        self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
-        self._via = ("via", f"1.1 {name}")
+        self._conditional_misses: OrderedDict[str, None] = OrderedDict()
+
+    @property
+    def policy(self) -> Policy:
+        """What RFC 9111 leaves to whoever runs the node."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = self._origin.policy = policy
 
     async def start(self) -> None:
         """Find what an earlier run left on disk."""
         await self.cache.open()
 
     async def close(self) -> None:
-        """Free the hop and bring the cache to disk."""
+        """Call off what is under way, free the hop and bring the cache to disk."""
+        await self._flights.close()
         await self.hop.close()
         await self.cache.close()
 
-    async def purge(self, tags: Iterable[str]) -> int:
-        """Forget whatever carries one of the tags; returns how many entries that were."""
-        return await self.cache.purge(tags)
+    async def purge(self, tags: Iterable[str], *, soft: bool = False) -> int:
+        """Forget whatever carries one of the tags; returns how many entries that were.
 
-    async def purge_all(self) -> int:
-        """Forget everything; returns how many entries that were."""
-        return await self.cache.purge_all()
-
-    async def handle(self, request: Request) -> Response:
-        """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
-        if request.method not in ("GET", "HEAD"):
-            return await self._pass(request, "method")
-        if request.headers.has_any(_BYPASS):
-            return await self._pass(request, "bypass")
-        held = self.cache.find_in_memory(request)
-        if held is None and self.cache.disk is not None:
-            held = await self.cache.find_on_disk(request)
-        if held is not None:
-            now = self.clock.time()
-            if held.is_fresh(now):
-                self.metrics.hits[held.plan].inc()
-                return await self._from_entry(request, held, now, self._status.hit)
-        fetch = self.cache.begin(request)
-        try:
-            return await self._fetch(request, held, fetch)
-        finally:
-            self.cache.end(fetch)
-
-    async def _pass(self, request: Request, reason: str) -> Response:
-        """Hand a request to the origin and its answer to the visitor, and keep nothing."""
-        ask = replace(request, headers=request.headers.plus(self._via))
-        try:
-            response = await self.hop.send(ask)
-        except HopError as error:
-            self._note(request, error)
-            return await self._no_answer(request, reason)
-        if response.status >= 500:
-            self.metrics.status_errors.inc()
-        elif request.method not in _SAFE_METHODS and response.status < 400:
-            self.cache.invalidate(request)
-        return await self._forwarded(request, response, reason)
-
-    async def _fetch(self, request: Request, held: Entry | None, fetch: Fetch) -> Response:
-        """Ask the origin for a page that is not held, or held too long."""
-        reason = "miss" if held is None else "stale"
-        ask = self._ask_of(request, held)
-        asked_at = self.clock.time()
-        try:
-            response = await self.hop.send(ask)
-            storage = self._admission.storage(ask, response)
-            if storage is not None:
-                response = await self._whole(response)
-        except HopError as error:
-            self._note(request, error)
-            covered = await self._covered(request, held, fetch)
-            return covered or await self._no_answer(request, reason)
-        if response.status >= 500:
-            self.metrics.status_errors.inc()
-            covered = await self._covered(request, held, fetch)
-            if covered is not None:
-                await close_body(response.body)
-                return covered
-        if held is not None and response.status == 304:
-            await close_body(response.body)
-            return await self._confirmed(request, ask, held, response, asked_at, fetch)
-        stored = False
-        if storage is not None and isinstance(response.body, bytes):
-            entry = self._admission.entry(
-                ask, response, response.body, storage, asked_at, self.clock.time()
-            )
-            stored = self.cache.put(entry, fetch)
-        if held is not None and not stored and _supersedes(response):
-            self.cache.drop([held.key])
-        return await self._forwarded(request, response, reason, stored=stored)
-
-    def _ask_of(self, request: Request, held: Entry | None) -> Request:
-        """What to ask the origin: always the whole page, unless it is still what is held."""
-        headers = request.headers.without(VISITOR_CONDITIONS).plus(self._via)
-        etag = held.headers.get("etag") if held is not None else None
-        if etag is not None:
-            headers = headers.plus(("if-none-match", etag))
-        return Request("GET", request.target, request.host, headers)
-
-    async def _whole(self, response: Response) -> Response:
-        """The response with its body in one piece, if that is not too large to keep.
-
-        Raises: HopError when the origin sent less or more than it announced.
+        A soft purge keeps them, stale: good for no more than to cover for a failing origin.
         """
-        limit_bytes = self.cache.max_body_bytes
-        length = response.headers.get("content-length") or ""
-        announced = int(length) if length.isdecimal() else None
-        if announced is not None and announced > limit_bytes:
-            return response
-        body = await gather_body(response.body, limit_bytes)
-        if announced is not None and isinstance(body, bytes) and len(body) != announced:
-            raise HopError(f"the origin announced {announced} bytes and sent {len(body)}")
-        return Response(response.status, response.headers, body)
+        self._flights.close_to_joiners(None)
+        return await self.cache.purge(tags, soft=soft)
 
-    async def _confirmed(
-        self,
-        request: Request,
-        ask: Request,
-        held: Entry,
-        response: Response,
-        asked_at: float,
-        fetch: Fetch,
-    ) -> Response:
-        """Answer with the held copy, which the origin's 304 confirmed."""
-        etag = response.headers.get("etag")
-        if etag is not None and not same_tag(etag, held.headers.get("etag") or ""):
-            # A 304 for some other version confirms nothing: ask for the page itself.
-            self.cache.drop([held.key])
-            return await self._fetch(request, None, fetch)
-        now = self.clock.time()
-        entry, keep = self._admission.refreshed(ask, held, response, asked_at, now)
-        if not keep or entry.key != held.key:
-            self.cache.drop([held.key])
-        if keep and not fetch.outdates(held.tags):
-            self.cache.put(entry, fetch)
-        self.metrics.misses[entry.plan].inc()
-        return await self._from_entry(request, entry, now, self._status.forwarded("stale", 304))
+    async def purge_all(self, *, soft: bool = False) -> int:
+        """Forget everything; returns how many entries that were."""
+        self._flights.close_to_joiners(None)
+        return await self.cache.purge_all(soft=soft)
 
-    async def _covered(self, request: Request, held: Entry | None, fetch: Fetch) -> Response | None:
-        """The stale copy in the place of an error, when there is one that may be used."""
-        now = self.clock.time()
-        if held is None or not self.stale_if_error or not held.covers_errors(now):
+    # Answers ------------------------------------------------------------------------------
+
+    def quick(self, request: Request) -> Response | None:
+        """The answer that needs no waiting: a fresh one from memory. None: ask `answer`."""
+        if request.method != "GET" and request.method != "HEAD":
             return None
-        if fetch.outdates(held.tags):
+        stored = self.cache.lookup(key_of(request.host, request.target))
+        if not stored:
             return None
-        self.metrics.stale[held.plan].inc()
-        return await self._from_entry(request, held, now, self._status.stale)
+        now = self.clock.time()
+        entry = stored[0]
+        if len(stored) == 1 and not entry.selecting and entry.part is None:
+            if not is_fresh(entry, now):
+                return None
+            if request.headers.has_any(_SIMPLE_NOT):
+                return self._quick_decided(request, stored, now)
+        else:
+            return self._quick_decided(request, stored, now)
+        body = self.cache.peek(entry)
+        if body is None:
+            return None
+        return self._hit(request, entry, body, now)
 
-    def _note(self, request: Request, error: HopError) -> None:
-        self.metrics.hop_errors.inc()
-        log.warning("no answer from the origin", host=request.host, error=str(error))
+    def _quick_decided(
+        self, request: Request, stored: tuple[Entry, ...], now: float
+    ) -> Response | None:
+        decision = decide(request, stored, now, self._policy)
+        if not isinstance(decision, Reuse) or decision.stale:
+            return None
+        body = self.cache.peek(decision.entry)
+        return None if body is None else self._hit(request, decision.entry, body, now)
 
-    async def _no_answer(self, request: Request, reason: str) -> Response:
-        response = plain(502, f"502 Bad Gateway: node {self.name} got no answer from its origin")
-        status = self._status.forwarded(reason)
-        return await self._deliver(request, response, status, self.cache.plan(None))
+    def _hit(self, request: Request, entry: Entry, body: bytes, now: float) -> Response:
+        self.metrics.hits[entry.plan].inc()
+        response = from_memory(request, entry, body, age_of(entry, now), self._hit_status(entry, now))
+        if isinstance(response.body, bytes):
+            self.metrics.bytes[entry.plan].inc(len(response.body))
+        return response
 
-    async def _forwarded(
-        self, request: Request, response: Response, reason: str, *, stored: bool = False
-    ) -> Response:
-        plan = self._admission.plan(response)
-        self.metrics.misses[plan].inc()
-        status = self._status.forwarded(reason, response.status, stored)
-        headers = self._admission.public(response.headers)
-        return await self._deliver(
-            request, Response(response.status, headers, response.body), status, plan
-        )
+    def _hit_status(self, entry: Entry, now: float, detail: str = "") -> tuple[str, str]:
+        ttl_s = entry.lifetime_s - current_age_s(entry, now)
+        return "cache-status", self._status.hit(ttl_s, detail)
+
+    async def answer(self, request: Request) -> Response:
+        """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
+        if self._passage.is_loop(request):
+            return plain(508, f"508 Loop Detected: node {self.name} has seen this request before")
+        limited = _at_the_end(request)
+        if limited is not None:
+            return limited
+        return await self._answer(request, may_join=True)
+
+    async def _answer(self, request: Request, *, may_join: bool) -> Response:
+        key = key_of(request.host, request.target)
+        stored = self.cache.lookup(key)
+        if stored is None:
+            stored = await self.cache.find(key)
+        now = self.clock.time()
+        decision = decide(request, stored, now, self._policy)
+        if isinstance(decision, Reuse):
+            try:
+                return await self._reused(request, key, decision, now)
+            except StorageError as error:
+                log.warning("a stored response was lost", key=key, error=str(error))
+                return await self._answer(request, may_join=may_join)
+        if isinstance(decision, Pass):
+            return await self._passed(request, decision.reason)
+        if isinstance(decision, Refuse):
+            refusal = plain(504, f"504 Gateway Timeout: node {self.name} has no such page stored")
+            return self._own(refusal, self._status.forwarded("request", detail="only-if-cached"))
+        return await self._forwarded(request, key, decision, may_join=may_join)
+
+    async def _reused(self, request: Request, key: str, decision: Reuse, now: float) -> Response:
+        entry = decision.entry
+        if decision.stale:
+            self._refresh(request, key, entry)
+            self.metrics.stale[entry.plan].inc()
+            status = self._hit_status(entry, now, "stale-while-revalidate")
+        else:
+            self.metrics.hits[entry.plan].inc()
+            status = self._hit_status(entry, now)
+        return await self._from_entry(request, entry, now, status)
 
     async def _from_entry(
-        self, request: Request, entry: Entry, now: float, status: str
+        self, request: Request, entry: Entry, now: float, status: tuple[str, str]
     ) -> Response:
-        headers = entry.headers.plus(("age", str(int(entry.age_s(now)))))
-        response = Response(entry.status, headers, entry.body)
-        return await self._deliver(request, response, status, entry.plan)
+        body = self.cache.peek(entry)
+        fields = (age_of(entry, now), status)
+        if body is not None:
+            response = from_memory(request, entry, body, *fields)
+        else:
+            response = await from_cache(request, entry, self.cache, *fields)
+        return self._counted(response, entry.plan)
 
-    async def _deliver(
-        self, request: Request, response: Response, status: str, plan: str
+    def _refresh(self, request: Request, key: str, entry: Entry) -> None:
+        """Validate a response in the background (RFC 5861 section 3), once at a time."""
+        if self._flights.of(key) is None:
+            anybody = replace(request, method="GET", interim=None)
+            self._flights.start(key, anybody, entry, shared=True)
+
+    # From the origin ----------------------------------------------------------------------
+
+    async def _passed(self, request: Request, reason: str) -> Response:
+        """Hand a request to the origin and its answer to the visitor, and keep nothing."""
+        try:
+            response = await self._origin.send(request)
+        except HopError as error:
+            return self._no_answer(request, error, reason)
+        keys = keys_made_invalid(request, response)
+        if keys:
+            self._flights.close_to_joiners(keys)
+            self.cache.invalidate(keys)
+        plan = self._origin.plan(response)
+        self.metrics.misses[plan].inc()
+        status = self._status.forwarded(reason, response.status)
+        public = self._origin.public(response)
+        answer = Response(public.status, public.headers.plus(("cache-status", status)), public.body)
+        return self._counted(answer, plan)
+
+    async def _forwarded(
+        self, request: Request, key: str, decision: Decision, *, may_join: bool
     ) -> Response:
-        """What the visitor gets of a whole response: all, its headers only, or a 304."""
-        headers = response.headers.plus(("cache-status", status))
-        body = response.body
-        if request.method == "GET" or request.method == "HEAD":
-            asked = request.headers
-            conditional = response.status == 200 and asked.has_any(VISITOR_CONDITIONS)
-            if conditional and is_not_modified(asked, headers):
-                await close_body(body)
-                return Response(304, not_modified_headers(headers))
-            if request.method == "HEAD":
-                await close_body(body)
-                return Response(response.status, headers)
+        """Ask the origin, or wait with others for what it says to one of them."""
+        held = decision.entry if isinstance(decision, Validate | Complete) else None
+        reason = _reason(decision)
+        ask, is_shared = self._ask(request, key, decision)
+        flight = self._flights.of(key) if is_shared and may_join else None
+        if flight is not None:
+            outcome = await flight.landed()
+            if not _serves(outcome, request):
+                return await self._answer(request, may_join=False)
+            return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
+        flight = self._flights.start(key, ask, held, shared=is_shared and may_join)
+        try:
+            outcome = await flight.landed()
+        except asyncio.CancelledError:
+            await flight.abandon()
+            raise
+        return await self._from_outcome(request, key, held, outcome, reason)
+
+    def _ask(self, request: Request, key: str, decision: Decision) -> tuple[Request, bool]:
+        """What to ask, and whether the answer may do for others who ask for the page."""
+        wishes = wishes_of(request, self._policy)
+        alike = not (request.headers.has_any(_PERSONAL) or wishes.no_cache or wishes.no_store)
+        if request.method != "GET" or not alike:
+            return request, False
+        if isinstance(decision, Validate) or not request.headers.has_any(VISITOR_CONDITIONS):
+            return request, True
+        if key in self._conditional_misses:
+            # Asked for twice: worth a copy of its own, which then meets all such conditions.
+            del self._conditional_misses[key]
+            return replace(request, headers=request.headers.without(VISITOR_CONDITIONS)), True
+        self._conditional_misses[key] = None
+        if len(self._conditional_misses) > RECENT_KEYS:
+            self._conditional_misses.popitem(last=False)
+        return request, False
+
+    async def _from_outcome(
+        self,
+        request: Request,
+        key: str,
+        held: Entry | None,
+        outcome: Outcome,
+        reason: str,
+        *,
+        collapsed: bool = False,
+    ) -> Response:
+        now = self.clock.time()
+        if isinstance(outcome, Kept):
+            entry, response = outcome.entry, outcome.response
+            self.metrics.misses[entry.plan].inc()
+            status = self._status.forwarded(
+                reason, response.status, stored=not collapsed, collapsed=collapsed
+            )
+            field = ("cache-status", status)
+            if isinstance(response.body, bytes):
+                return self._counted(from_memory(request, entry, response.body, field), entry.plan)
+            length = announced_bytes(response)
+            answer = from_intake(request, entry, outcome.intake, length, field)
+            return self._counted(answer, entry.plan)
+        if isinstance(outcome, Confirmed):
+            return await self._from_confirmed(request, key, outcome, reason, collapsed, now)
+        if isinstance(outcome, Failed):
+            return await self._from_failure(request, held, outcome, reason, collapsed, now)
+        plan = self._origin.plan(outcome.response)
+        self.metrics.misses[plan].inc()
+        status = self._status.forwarded(reason, outcome.response.status)
+        answer = await from_origin(request, outcome.response, ("cache-status", status))
+        return self._counted(answer, plan)
+
+    async def _from_confirmed(
+        self,
+        request: Request,
+        key: str,
+        outcome: Confirmed,
+        reason: str,
+        collapsed: bool,
+        now: float,
+    ) -> Response:
+        entry = outcome.entry
+        self.metrics.misses[entry.plan].inc()
+        status = self._status.forwarded(reason, outcome.status, collapsed=collapsed)
+        try:
+            return await self._from_entry(request, entry, now, ("cache-status", status))
+        except StorageError as error:
+            log.warning("a stored response was lost", key=key, error=str(error))
+            return await self._answer(request, may_join=False)
+
+    async def _from_failure(
+        self,
+        request: Request,
+        held: Entry | None,
+        failed: Failed,
+        reason: str,
+        collapsed: bool,
+        now: float,
+    ) -> Response:
+        """A stale copy in the place of an error, or the error; one error serves all who waited."""
+        cause = failed.cause
+        wishes = wishes_of(request, self._policy)
+        if held is not None and covers_errors(held, now, wishes, self._policy):
+            if isinstance(cause, Response) and not collapsed:
+                await close_body(cause.body)
+            detail = "stale-if-error"
+            status = self._status.forwarded(
+                reason, failed.status, collapsed=collapsed, detail=detail
+            )
+            self.metrics.stale[held.plan].inc()
+            try:
+                return await self._from_entry(request, held, now, ("cache-status", status))
+            except StorageError as error:
+                log.warning("a stale copy was lost", key=held.key, error=str(error))
+        if isinstance(cause, HopError):
+            return self._no_answer(request, cause, reason, collapsed=collapsed)
+        if collapsed:
+            text = f"{cause.status}: the origin failed a moment ago"
+            status = self._status.forwarded(reason, cause.status, collapsed=True)
+            return self._own(plain(cause.status, text), status)
+        self.metrics.misses[self._origin.plan(cause)].inc()
+        public = self._origin.public(cause)
+        status = self._status.forwarded(reason, cause.status)
+        return Response(public.status, public.headers.plus(("cache-status", status)), public.body)
+
+    def _no_answer(
+        self, request: Request, error: HopError, reason: str, *, collapsed: bool = False
+    ) -> Response:
+        log.warning("no answer from the origin", host=request.host, error=str(error))
+        self.metrics.misses[self.cache.plan(None)].inc()
+        refusal = no_answer(self.name, error.status, "no answer from the origin")
+        return self._own(refusal, self._status.forwarded(reason, collapsed=collapsed))
+
+    def _own(self, response: Response, status: str) -> Response:
+        return replace(response, headers=response.headers.plus(("cache-status", status)))
+
+    def _counted(self, response: Response, plan: str) -> Response:
         sent = self.metrics.bytes[plan]
-        if not isinstance(body, bytes):
-            return Response(response.status, headers, Relay(body, on_chunk=sent.inc))
-        sent.inc(len(body))
-        return Response(response.status, headers, body)
+        if isinstance(response.body, bytes):
+            sent.inc(len(response.body))
+            return response
+        return replace(response, body=Relay(response.body, on_chunk=sent.inc))
 
 
-def _supersedes(response: Response) -> bool:
-    """Whether an answer that is not kept still proves an older copy wrong."""
-    return response.status < 400 or response.status in (404, 410)
+def _reason(decision: Decision) -> str:
+    if isinstance(decision, Complete):
+        return "partial"
+    assert not isinstance(decision, Reuse | Refuse)
+    return decision.reason
+
+
+def _serves(outcome: Outcome, request: Request) -> bool:
+    """Whether what one visitor waited for also answers another."""
+    from blackstart.cdn.fields.vary import matches
+
+    if isinstance(outcome, Kept):
+        return matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
+    if isinstance(outcome, Confirmed):
+        return matches(outcome.entry.selecting, request.headers)
+    return isinstance(outcome, Failed)
+
+
+def _at_the_end(request: Request) -> Response | None:
+    """The answer to a TRACE or OPTIONS that may go no further (RFC 9110 section 7.6.2)."""
+    if request.method not in ("OPTIONS", "TRACE"):
+        return None
+    if request.headers.get("max-forwards") != "0":
+        return None
+    if request.method == "TRACE":
+        return plain(405, "405 Method Not Allowed: this node does not echo requests")
+    return Response(204, plain(204, "").headers.without({"content-length", "content-type"}))

@@ -1,0 +1,59 @@
+"""Vary, and when two requests count as the same for it (RFC 9111 section 4.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from blackstart.cdn.message import Headers
+
+Selecting = tuple[tuple[str, str | None], ...]
+"""For each field that Vary names, in order: what the request had, normalised; None when absent."""
+
+# Lists whose members may come in any order, without regard to case (RFC 9110 section 12.5).
+_PREFERENCES = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
+# Not lists: a comma in these is just a comma.
+_VERBATIM = frozenset(
+    {"authorization", "cookie", "if-modified-since", "referer", "user-agent", "origin"}
+)
+_AROUND = re.compile(r"[ \t]*([,;=])[ \t]*")
+
+
+def vary_of(headers: Headers) -> tuple[str, ...] | None:
+    """The fields a response depends on, in lower case, sorted; None when `*` is among them."""
+    value = headers.joined("vary")
+    if value is None:
+        return ()
+    return _names(value)
+
+
+@lru_cache(maxsize=1024)
+def _names(value: str) -> tuple[str, ...] | None:
+    names = {name.strip().lower() for name in value.split(",")} - {""}
+    return None if "*" in names else tuple(sorted(names))
+
+
+def selecting(names: Iterable[str], request: Headers) -> Selecting:
+    """What a request has in these fields."""
+    return tuple([(name, _normal(name, request.joined(name))) for name in names])
+
+
+def matches(stored: Selecting, request: Headers) -> bool:
+    """Whether a response stored for one request fits another: all its fields are the same."""
+    return all(_normal(name, request.joined(name)) == value for name, value in stored)
+
+
+@lru_cache(maxsize=4096)
+def _normal(name: str, value: str | None) -> str | None:
+    """One form for values that mean the same: white space, and order and case of preferences."""
+    if value is None:
+        return None
+    value = value.strip(" \t")
+    if name in _VERBATIM or '"' in value:
+        return value
+    value = _AROUND.sub(r"\1", value)
+    if name in _PREFERENCES:
+        members = {member for member in value.lower().split(",") if member}
+        return ",".join(sorted(members))
+    return value

@@ -1,0 +1,127 @@
+"""Requests to the origin under way, and the visitors who wait for the same page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from blackstart.cdn.message import Request, close_body, pieces
+from blackstart.cdn.origin import Origin
+from blackstart.cdn.outcome import Kept, Outcome, Unshared
+from blackstart.cdn.storage.cache import Cache
+from blackstart.cdn.storage.entry import Entry
+from blackstart.clock import Clock
+from blackstart.errors import HopError
+
+
+class Flight:
+    """One request to the origin, in a task of its own: it outlives the visitor who caused it."""
+
+    def __init__(self, clock: Clock, request: Request, held: Entry | None) -> None:
+        self.request = request
+        self.held = held
+        self.outcome: Outcome | None = None
+        self.error: Exception | None = None
+        self.abandoned = False
+        self._headed = clock.event()
+
+    async def landed(self) -> Outcome:
+        """What it came to, as soon as the head of the answer is there.
+
+        Raises: whatever bug ended it.
+        """
+        await self._headed.wait()
+        if self.outcome is None:
+            raise self.error or HopError("the request to the origin was called off")
+        return self.outcome
+
+    def settle(self, outcome: Outcome | None, error: Exception | None = None) -> None:
+        """Tell those who wait; only the first word counts."""
+        if not self._headed.is_set():
+            self.outcome, self.error = outcome, error
+            self._headed.set()
+
+    async def abandon(self) -> None:
+        """The visitor who caused it is gone: an answer for that one alone is given up."""
+        self.abandoned = True
+        if isinstance(self.outcome, Unshared):
+            await close_body(self.outcome.response.body)
+
+
+class Flights:
+    """All that is under way. A page is asked for once, however many visitors wait for it."""
+
+    def __init__(self, clock: Clock, cache: Cache, origin: Origin) -> None:
+        self._clock = clock
+        self._cache = cache
+        self._origin = origin
+        self._by_key: dict[str, Flight] = {}
+        self._under_way: dict[Flight, object] = {}
+
+    def of(self, key: str) -> Flight | None:
+        """The flight for a page that a visitor may join."""
+        return self._by_key.get(key)
+
+    def start(self, key: str, request: Request, held: Entry | None, *, shared: bool) -> Flight:
+        """Ask the origin; a `shared` flight may be joined until its answer is stored."""
+        flight = Flight(self._clock, request, held)
+        if shared:
+            self._by_key[key] = flight
+        self._under_way[flight] = self._clock.spawn(f"fetch {key}", self._fly(key, flight))
+        return flight
+
+    def close_to_joiners(self, keys: Iterable[str] | None) -> None:
+        """Nobody joins what is under way for these pages (None: any page): a purge came between."""
+        if keys is None:
+            self._by_key.clear()
+        else:
+            for key in keys:
+                self._by_key.pop(key, None)
+
+    async def close(self) -> None:
+        """Call off whatever is under way."""
+        for spawned in list(self._under_way.values()):
+            await self._clock.kill(spawned)
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    async def _fly(self, key: str, flight: Flight) -> None:
+        fetch = self._cache.begin(key)
+        try:
+            outcome = await self._origin.ask(flight.request, flight.held, fetch)
+            if not isinstance(outcome, Kept):
+                flight.settle(outcome)
+            elif isinstance(outcome.response.body, bytes):
+                outcome.intake.write(outcome.response.body)
+                outcome.intake.commit()
+                flight.settle(outcome)
+            else:
+                flight.settle(outcome)
+                await _fill(outcome)
+            if isinstance(outcome, Unshared) and flight.abandoned:
+                await close_body(outcome.response.body)
+        except Exception as error:
+            # Whoever waits for it raises it: a bug belongs to its request.
+            flight.settle(None, error)
+        finally:
+            flight.settle(None)
+            self._cache.end(fetch)
+            if self._by_key.get(key) is flight:
+                del self._by_key[key]
+            self._under_way.pop(flight, None)
+
+
+async def _fill(kept: Kept) -> None:
+    """Bring a body from the origin to its intake."""
+    try:
+        async for chunk in pieces(kept.response.body):
+            kept.intake.write(chunk)
+            await kept.intake.drain()
+        kept.intake.commit()
+    except HopError as error:
+        kept.intake.abort(error)
+    except BaseException:
+        kept.intake.abort(HopError("the request to the origin was called off"))
+        raise
+    finally:
+        await close_body(kept.response.body)

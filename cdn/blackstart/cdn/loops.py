@@ -1,0 +1,39 @@
+"""The marks a node leaves on what it forwards, and how it knows its own again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from blackstart.cdn.message import Headers, Request
+
+_CDN_LOOP = "cdn-loop"
+
+
+class Passage:
+    """Via (RFC 9110 section 7.6.3) and CDN-Loop (RFC 8586) of one node.
+
+    `identity` tells this node from all others, those of the same name too.
+    """
+
+    def __init__(self, name: str, identity: str) -> None:
+        self._via = ("via", f"1.1 {name}")
+        self._mark = f"blackstart;id={identity}"
+
+    def is_loop(self, request: Request) -> bool:
+        """Whether this node has forwarded the request before."""
+        return any(self._mark in value for value in request.headers.all(_CDN_LOOP))
+
+    def outward(self, request: Request) -> Request:
+        """The request as it goes on."""
+        headers = request.headers.end_to_end()
+        if request.method in ("OPTIONS", "TRACE"):
+            headers = _one_step_further(headers)
+        return replace(request, headers=headers.plus(self._via, (_CDN_LOOP, self._mark)))
+
+
+def _one_step_further(headers: Headers) -> Headers:
+    """Max-Forwards counted down (RFC 9110 section 7.6.2)."""
+    left = headers.get("max-forwards")
+    if left is None or not (left.isascii() and left.isdigit()):
+        return headers
+    return headers.without({"max-forwards"}).plus(("max-forwards", str(max(0, int(left[:9]) - 1))))

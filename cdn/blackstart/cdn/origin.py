@@ -1,0 +1,210 @@
+"""Asking the origin, and what its answer does to the cache (RFC 9111 sections 3 and 4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from blackstart.cdn.loops import Passage
+from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
+from blackstart.cdn.metrics import Metrics
+from blackstart.cdn.hop import Hop
+from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
+from blackstart.cdn.rules.decision import covers_errors, wishes_of
+from blackstart.cdn.rules.invalidating import key_of
+from blackstart.cdn.rules.policy import Policy
+from blackstart.cdn.rules.storing import entry_of, storage_of
+from blackstart.cdn.rules.validating import (
+    completes,
+    completion_of,
+    confirms,
+    describes,
+    joined,
+    updated,
+    validation_of,
+)
+from blackstart.cdn.storage.cache import Cache, Fetch
+from blackstart.cdn.storage.entry import Entry
+from blackstart.clock import Clock
+from blackstart.errors import HopError, StorageError
+
+
+class Origin:
+    """The origin as a cache sees it: `ask` sends, judges and stores."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        hop: Hop,
+        cache: Cache,
+        policy: Policy,
+        passage: Passage,
+        metrics: Metrics,
+        *,
+        plan_header: str,
+    ) -> None:
+        self._clock = clock
+        self._hop = hop
+        self._cache = cache
+        self.policy = policy
+        self._passage = passage
+        self._metrics = metrics
+        self._plan_header = plan_header.lower()
+
+    def plan(self, response: Response) -> str:
+        """The plan of the site that this response belongs to."""
+        return self._cache.plan(response.headers.get(self._plan_header))
+
+    async def send(self, request: Request) -> Response:
+        """Pass a request on; the answer without the fields that are for nodes only.
+
+        Raises: HopError
+        """
+        try:
+            response = await self._hop.send(self._passage.outward(request))
+        except HopError:
+            self._metrics.hop_errors.inc()
+            raise
+        if response.status >= 500:
+            self._metrics.status_errors.inc()
+        return response
+
+    def public(self, response: Response) -> Response:
+        """The response without what only nodes need to know."""
+        if self._plan_header not in response.headers:
+            return response
+        return replace(response, headers=response.headers.without({self._plan_header}))
+
+    async def ask(self, request: Request, held: Entry | None, fetch: Fetch) -> Outcome:
+        """Ask for a page, for the rest of a held part, or whether a held page is still right."""
+        asked_at = self._clock.time()
+        ask = request
+        if held is not None:
+            ask = (validation_of if held.part is None else completion_of)(request, held)
+        try:
+            response = await self.send(ask)
+        except HopError as error:
+            return Failed(error)
+        now = self._clock.time()
+        if response.status >= 500 and held is not None and self._is_covered(request, held, now):
+            return Failed(response)
+        if held is not None:
+            judged = await self._judge(request, held, response, fetch, asked_at, now)
+            if judged is not None:
+                return judged
+            if response.status in (304, 206, 416):
+                # It is about some other version: ask for the page itself.
+                await close_body(response.body)
+                self._cache.drop([held])
+                return await self.ask(request, None, fetch)
+        return self._stored(ask, held, response, fetch, asked_at, now)
+
+    async def _judge(
+        self,
+        request: Request,
+        held: Entry,
+        response: Response,
+        fetch: Fetch,
+        asked_at: float,
+        now: float,
+    ) -> Outcome | None:
+        """What an answer says about the held response; None when that has to make way."""
+        if held.part is not None:
+            if response.status != 206 or not completes(response, held):
+                return None
+            return await self._completed(request, held, response, fetch, asked_at, now)
+        if response.status == 304 and confirms(response, held):
+            await close_body(response.body)
+            return self._confirmed(request, held, response, fetch, asked_at, now)
+        if request.method == "HEAD" and response.status == held.status:
+            if describes(response, held):
+                self._confirmed(request, held, response, fetch, asked_at, now)
+            else:
+                self._cache.replace(held, replace(held, stale=True))
+            return Unshared(response)
+        return None
+
+    def _confirmed(
+        self,
+        request: Request,
+        held: Entry,
+        response: Response,
+        fetch: Fetch,
+        asked_at: float,
+        now: float,
+    ) -> Outcome:
+        entry, may_stay = updated(
+            request, held, response, self.policy, asked_at=asked_at, received_at=now
+        )
+        if may_stay and not fetch.outdates(held.tags):
+            self._cache.replace(held, entry)
+        else:
+            self._cache.drop([held])
+        return Confirmed(entry, response.status)
+
+    async def _completed(
+        self,
+        request: Request,
+        held: Entry,
+        response: Response,
+        fetch: Fetch,
+        asked_at: float,
+        now: float,
+    ) -> Outcome | None:
+        """A held beginning and the rest of it, as one response."""
+        try:
+            beginning = await self._cache.read(held)
+        except StorageError:
+            return None
+        whole = joined(held, response)
+        body = Relay(response.body, ahead=[piece async for piece in pieces(beginning)])
+        whole = replace(whole, body=body)
+        return self._stored(request, held, whole, fetch, asked_at, now)
+
+    def _stored(
+        self,
+        ask: Request,
+        held: Entry | None,
+        response: Response,
+        fetch: Fetch,
+        asked_at: float,
+        now: float,
+    ) -> Outcome:
+        """Begin to store what came, if that may be."""
+        public = self.public(response)
+        storage = storage_of(ask, response, now, self.policy)
+        if storage is not None:
+            entry = entry_of(
+                key_of(ask.host, ask.target),
+                ask,
+                public,
+                storage,
+                asked_at=asked_at,
+                received_at=now,
+                plan=self.plan(response),
+            )
+            intake = None
+            if not fetch.outdates(entry.tags):
+                intake = self._cache.intake(entry, fetch, announced_bytes(response))
+            if intake is not None:
+                return Kept(entry, intake, response)
+        if held is not None and _supersedes(ask, response):
+            self._cache.drop([held])
+        return Unshared(public)
+
+    def _is_covered(self, request: Request, held: Entry, now: float) -> bool:
+        return covers_errors(held, now, wishes_of(request, self.policy), self.policy)
+
+
+def announced_bytes(response: Response) -> int | None:
+    """What Content-Length says, if it says something."""
+    if isinstance(response.body, bytes):
+        return len(response.body)
+    length = (response.headers.get("content-length") or "").strip()
+    return int(length) if length.isdecimal() and len(length) < 19 else None
+
+
+def _supersedes(ask: Request, response: Response) -> bool:
+    """Whether an answer that is not kept still proves an older copy wrong."""
+    if ask.method != "GET":
+        return False
+    return response.status < 400 or response.status in (404, 410)

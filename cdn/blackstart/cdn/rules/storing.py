@@ -1,0 +1,181 @@
+"""Whether a response may be stored, and what is stored of it (RFC 9111 section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+from blackstart.cdn.fields.ages import initial_age_s
+from blackstart.cdn.fields.dates import format_date
+from blackstart.cdn.fields.directives import Directives, directives_of, parse_wishes
+from blackstart.cdn.fields.ranges import parse_content_range
+from blackstart.cdn.fields.validators import etag_of
+from blackstart.cdn.fields.vary import selecting, vary_of
+from blackstart.cdn.message import Headers, Request, Response
+from blackstart.cdn.rules.freshness import HEURISTIC, is_explicit, lifetime_s
+from blackstart.cdn.rules.policy import Policy
+from blackstart.cdn.storage.entry import Entry
+
+# The final status codes whose caching requirements this cache knows (section 5.2.2.3).
+UNDERSTOOD = HEURISTIC | frozenset({201, 202, 205, 302, 303, 307})
+
+
+class Rule(IntFlag):
+    """What a stored response asks of those who reuse it, kept in `Entry.rules`."""
+
+    VALIDATE = 1
+    """Never reused without the origin's consent: no-cache (section 5.2.2.4)."""
+    NEVER_STALE = 2
+    """must-revalidate, proxy-revalidate, no-cache (section 4.2.4)."""
+    AUTHORIZED = 4
+    """May answer requests with Authorization (section 3.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Permission to store one response, and on which terms; durations in seconds."""
+
+    lifetime_s: float
+    stale_if_error_s: float
+    stale_while_revalidate_s: float
+    rules: Rule
+    vary: tuple[str, ...]
+    unkept_fields: frozenset[str]
+    part: tuple[int, int, int] | None
+
+
+def storage_of(
+    request: Request, response: Response, received_at: float, policy: Policy
+) -> Storage | None:
+    """Whether and how a shared cache may store the answer to `request` (section 3).
+
+    Only answers to GET are stored. `Vary: *` never fits a later request, so
+    that it is not worth storing (section 4.1).
+    """
+    if request.method != "GET" or not 200 <= response.status <= 599 or response.status == 304:
+        return None
+    headers = response.headers
+    directives = directives_of(headers, policy.targeted)
+    if _forbidden(request, response, directives, policy):
+        return None
+    vary = vary_of(headers)
+    fresh_s = lifetime_s(response.status, headers, directives, received_at, policy)
+    if vary is None or (fresh_s is None and response.status not in HEURISTIC):
+        return None
+    part = None
+    if response.status == 206:
+        part = parse_content_range(headers.get("content-range") or "")
+        if part is None:
+            return None
+    storage = Storage(
+        fresh_s or 0.0,
+        _stale_if_error_s(directives, policy),
+        0.0 if directives.forbids_stale else float(directives.stale_while_revalidate_s or 0),
+        _rules(directives),
+        vary,
+        directives.unkept_fields,
+        part,
+    )
+    return storage if _is_of_use(storage, headers) else None
+
+
+def entry_of(
+    key: str,
+    request: Request,
+    response: Response,
+    storage: Storage,
+    *,
+    asked_at: float,
+    received_at: float,
+    plan: str,
+) -> Entry:
+    """The entry for a response; its size is known when its body has come.
+
+    Kept are all end-to-end fields (section 3.1) but Age, which is made anew at
+    each reuse, and those that `no-cache=` or `private=` name. Date is added
+    where it lacks (RFC 9110 section 6.6.1).
+    """
+    headers = response.headers.end_to_end().without({"age"} | storage.unkept_fields)
+    if "date" not in headers:
+        headers = headers.plus(("date", format_date(received_at)))
+    return Entry(
+        key=key,
+        selecting=selecting(storage.vary, request.headers),
+        status=response.status,
+        head=headers.packed,
+        size=0,
+        part=storage.part,
+        stored_at=received_at,
+        initial_age_s=initial_age_s(response.headers, asked_at, received_at),
+        lifetime_s=storage.lifetime_s,
+        stale_if_error_s=storage.stale_if_error_s,
+        stale_while_revalidate_s=storage.stale_while_revalidate_s,
+        rules=int(storage.rules),
+        tags=tags_of(headers),
+        plan=plan,
+    )
+
+
+def tags_of(headers: Headers) -> tuple[str, ...]:
+    """The Cache-Tag list, in lower case, each tag once."""
+    value = headers.joined("cache-tag")
+    if value is None:
+        return ()
+    tags = [tag.strip() for tag in value.lower().split(",")]
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _forbidden(
+    request: Request, response: Response, directives: Directives, policy: Policy
+) -> bool:
+    if directives.must_understand and response.status not in UNDERSTOOD:
+        return True
+    if directives.no_store and not directives.must_understand:
+        return True
+    wishes = request.headers.joined("cache-control")
+    if policy.obey_clients and wishes is not None and parse_wishes(wishes).no_store:
+        return True
+    if "authorization" in request.headers and not directives.allows_authorized:
+        return True
+    if directives.private:
+        return True
+    # Without the origin's own word a cookie is one visitor's (RFC 9111 section 7.3).
+    explicit = is_explicit(response.headers, directives) or directives.public
+    return "set-cookie" in response.headers and not explicit
+
+
+def _is_of_use(storage: Storage, headers: Headers) -> bool:
+    """Whether it may ever be reused: fresh, stale, or after a 304."""
+    if etag_of(headers) is not None or "last-modified" in headers:
+        return True
+    if storage.rules & Rule.VALIDATE:
+        return False
+    return storage.lifetime_s + storage.stale_if_error_s + storage.stale_while_revalidate_s > 0
+
+
+def _stale_if_error_s(directives: Directives, policy: Policy) -> float:
+    """How long past its lifetime it may cover for an error (RFC 5861 section 4).
+
+    s-maxage implies proxy-revalidate (RFC 9111 section 5.2.2.10), unless the
+    origin grants the use of stale copies in the same breath.
+    """
+    if directives.forbids_stale:
+        return 0.0
+    if directives.stale_if_error_s is not None:
+        return float(directives.stale_if_error_s)
+    return 0.0 if directives.s_maxage_s is not None else policy.stale_if_error_s
+
+
+def _rules(directives: Directives) -> Rule:
+    rules = Rule(0)
+    if directives.no_cache:
+        rules |= Rule.VALIDATE
+    if directives.forbids_stale or (
+        directives.s_maxage_s is not None
+        and directives.stale_if_error_s is None
+        and directives.stale_while_revalidate_s is None
+    ):
+        rules |= Rule.NEVER_STALE
+    if directives.allows_authorized:
+        rules |= Rule.AUTHORIZED
+    return rules

@@ -1,0 +1,1 @@
+"""Where stored responses lie: memory in front of disk, bounded by plan."""
