@@ -66,7 +66,7 @@ class CdnApp:
         if body is None:
             limit = f"the limit is {self._upload_limit_bytes} bytes"
             return plain(413, f"413 Content Too Large: {limit}")
-        return await self.node.handle(Request(scope["method"], target, host, headers, body))
+        return await self.node.answer(Request(scope["method"], target, host, headers, body))
 
     async def _own_page(
         self, method: str, path: str, headers: Headers, receive: Receive

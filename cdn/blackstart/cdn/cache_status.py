@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import re
 
+from blackstart.cdn.message import Headers
 from blackstart.errors import UsageError
 
 _TOKEN = re.compile(r"[A-Za-z*][!#$%&'*+.^_`|~0-9A-Za-z:/-]*")
+
+
+STALE_IF_ERROR = "stale-if-error"
+STALE_WHILE_REVALIDATE = "stale-while-revalidate"
+
+
+def is_from_cache(headers: Headers) -> bool:
+    """Whether the last node sent what it held: fresh, or stale in the place of an error."""
+    values = headers.all("cache-status")
+    return bool(values) and ("; hit" in values[-1] or STALE_IF_ERROR in values[-1])
 
 
 class CacheStatus:

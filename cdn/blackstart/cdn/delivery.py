@@ -39,9 +39,7 @@ def age_of(entry: Entry, now: float) -> tuple[str, str]:
     return "age", str(int(current_age_s(entry, now)))
 
 
-def from_memory(
-    request: Request, entry: Entry, body: bytes, *fields: tuple[str, str]
-) -> Response:
+def from_memory(request: Request, entry: Entry, body: bytes, *fields: tuple[str, str]) -> Response:
     """The answer from a body that memory holds; `fields` are added."""
     headers = _base(entry, *fields)
     if entry.part is not None:

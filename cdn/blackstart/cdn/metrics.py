@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-
-from blackstart.cdn.quota import PlanQuotas
 
 
 class Metrics:
@@ -45,11 +42,9 @@ class Metrics:
         """Count one eviction."""
         self._evictions.labels(tier, plan).inc()
 
-    def watch(self, tier: str, quotas: PlanQuotas) -> None:
+    def watch(self, tier: str, plan: str, used_bytes: Callable[[], int]) -> None:
         """Report how full a tier is, whenever somebody asks."""
-        for plan in quotas.quotas:
-            gauge = self._stored_bytes.labels(tier, plan)
-            gauge.set_function(partial(quotas.used_bytes, plan))
+        self._stored_bytes.labels(tier, plan).set_function(used_bytes)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -6,10 +6,11 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
-from blackstart.cdn.cache_status import CacheStatus
+from blackstart.cdn.cache_status import STALE_IF_ERROR, STALE_WHILE_REVALIDATE, CacheStatus
 from blackstart.cdn.delivery import (
     age_of,
     from_cache,
@@ -18,7 +19,8 @@ from blackstart.cdn.delivery import (
     from_origin,
     no_answer,
 )
-from blackstart.cdn.flights import Flight, Flights
+from blackstart.cdn.fields.vary import matches
+from blackstart.cdn.flights import Flights
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, plain
@@ -79,6 +81,9 @@ class Node:
         self.cache = cache
         self.name = name
         self.metrics = Metrics(cache.plans)
+        cache.on_evict = self.metrics.evicted
+        for plan in cache.plans:
+            self.metrics.watch("memory", plan, partial(cache.used_bytes, plan))
         self._policy = policy or Policy()
         self._passage = Passage(name, identity or name)
         self._origin = Origin(
@@ -154,7 +159,9 @@ class Node:
 
     def _hit(self, request: Request, entry: Entry, body: bytes, now: float) -> Response:
         self.metrics.hits[entry.plan].inc()
-        response = from_memory(request, entry, body, age_of(entry, now), self._hit_status(entry, now))
+        response = from_memory(
+            request, entry, body, age_of(entry, now), self._hit_status(entry, now)
+        )
         if isinstance(response.body, bytes):
             self.metrics.bytes[entry.plan].inc(len(response.body))
         return response
@@ -197,7 +204,7 @@ class Node:
         if decision.stale:
             self._refresh(request, key, entry)
             self.metrics.stale[entry.plan].inc()
-            status = self._hit_status(entry, now, "stale-while-revalidate")
+            status = self._hit_status(entry, now, STALE_WHILE_REVALIDATE)
         else:
             self.metrics.hits[entry.plan].inc()
             status = self._hit_status(entry, now)
@@ -343,7 +350,7 @@ class Node:
         if held is not None and covers_errors(held, now, wishes, self._policy):
             if isinstance(cause, Response) and not collapsed:
                 await close_body(cause.body)
-            detail = "stale-if-error"
+            detail = STALE_IF_ERROR
             status = self._status.forwarded(
                 reason, failed.status, collapsed=collapsed, detail=detail
             )
@@ -391,8 +398,6 @@ def _reason(decision: Decision) -> str:
 
 def _serves(outcome: Outcome, request: Request) -> bool:
     """Whether what one visitor waited for also answers another."""
-    from blackstart.cdn.fields.vary import matches
-
     if isinstance(outcome, Kept):
         return matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
     if isinstance(outcome, Confirmed):

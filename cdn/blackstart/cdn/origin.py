@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
 from blackstart.cdn.metrics import Metrics
-from blackstart.cdn.hop import Hop
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
 from blackstart.cdn.rules.invalidating import key_of

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, Field, HttpUrl, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blackstart.cdn.app import CdnApp
-from blackstart.cdn.disk import DiskTier
 from blackstart.cdn.hop import SocketHop
-from blackstart.cdn.node import DAY_S, Node
+from blackstart.cdn.node import Node
 from blackstart.cdn.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
-from blackstart.cdn.store import Cache
+from blackstart.cdn.rules.policy import DAY_S, Policy
+from blackstart.cdn.storage.cache import Cache
 from blackstart.clock import WallClock
 
 
@@ -58,12 +58,6 @@ def build_app(settings: CdnSettings | None = None) -> CdnApp:
     settings = settings or CdnSettings()
     clock = WallClock()
     quotas = _bytes(settings.quotas_mb)
-    disk = None
-    if settings.cache_dir is not None:
-        disk_quotas = {plan: 4 * size for plan, size in quotas.items()}
-        if settings.disk_quotas_mb is not None:
-            disk_quotas = _bytes(settings.disk_quotas_mb)
-        disk = DiskTier(settings.cache_dir, disk_quotas, clock)
     node = Node(
         clock,
         SocketHop(
@@ -71,10 +65,11 @@ def build_app(settings: CdnSettings | None = None) -> CdnApp:
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         ),
-        Cache(quotas, disk=disk, max_body_bytes=settings.max_body_mb * MEBIBYTE),
+        Cache(clock, quotas, max_body_bytes=settings.max_body_mb * MEBIBYTE),
         name=settings.node_name,
-        stale_if_error=settings.stale_if_error,
-        stale_window_s=settings.stale_window_s,
+        policy=Policy(
+            stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s
+        ),
         plan_header=settings.plan_header,
     )
     return CdnApp(node, settings.purge_token.get_secret_value())

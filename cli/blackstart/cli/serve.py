@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,7 +100,7 @@ async def _serve_node(
 
     app = build_app(load(CdnSettings))
     if "stale-if-error" not in settings.switches():
-        app.node.stale_if_error = False
+        app.node.policy = replace(app.node.policy, stale_if_error=False)
     try:
         await app.node.start()
     except OSError as error:

@@ -14,7 +14,8 @@ from blackstart.builder.worker import Worker
 from blackstart.cdn.app import CdnApp
 from blackstart.cdn.hop import AsgiHop
 from blackstart.cdn.node import Node
-from blackstart.cdn.store import Cache
+from blackstart.cdn.rules.policy import Policy
+from blackstart.cdn.storage.cache import Cache
 from blackstart.clock import Event
 from blackstart.control.app import control_app
 from blackstart.control.builds import BuildService
@@ -152,8 +153,8 @@ def _node(
 ) -> Node:
     random = seed.fork(f"hop-{name}").random
     hop = AsgiHop(origin, clock, lambda: random.uniform(0.02, 0.08))
-    cache = Cache({plan.value: size for plan, size in quotas.items()})
-    return Node(clock, hop, cache, name=name, stale_if_error=stale_if_error)
+    cache = Cache(clock, {plan.value: size for plan, size in quotas.items()})
+    return Node(clock, hop, cache, name=name, policy=Policy(stale_if_error=stale_if_error))
 
 
 def _client(node: Node, clock: VirtualClock, seed: Seed) -> httpx2.AsyncClient:

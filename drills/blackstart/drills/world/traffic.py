@@ -14,6 +14,7 @@ from itertools import accumulate
 from random import Random
 from urllib.parse import quote
 
+from blackstart.cdn.cache_status import is_from_cache
 from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.node import Node
 from blackstart.drills.journal import Journal
@@ -149,7 +150,7 @@ class Visitors:
             path=path,
             node=node.name,
             status=response.status,
-            cache="hit" if "; hit" in (response.headers.get("cache-status") or "") else "miss",
+            cache="hit" if is_from_cache(response.headers) else "miss",
             asked_at=round(asked_at, 3),
             person=person,
             blob=site.blob_id(body) if response.status == 200 else None,
@@ -175,7 +176,7 @@ class Visitors:
 async def fetch(node: Node, label: str, path: str, query: str = "") -> tuple[Response, bytes]:
     """Ask a node for a page of the host `label`; the response, and its body in one piece."""
     target = f"{quote(path)}?{query}" if query else quote(path)
-    response = await node.handle(Request("GET", target, f"{label}.{DOMAIN}", NO_HEADERS))
+    response = await node.answer(Request("GET", target, f"{label}.{DOMAIN}", NO_HEADERS))
     body = response.body
     if not isinstance(body, bytes):
         body = b"".join([chunk async for chunk in body])
