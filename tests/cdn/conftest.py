@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from blackstart.cdn.entry import Entry
-from blackstart.cdn.message import Headers, Request, Response
+from blackstart.cdn.message import Headers, Request, Response, close_body
 from blackstart.cdn.node import Node
-from blackstart.cdn.store import Cache
+from blackstart.cdn.storage.cache import Cache
 from blackstart.clock import Clock, Event, WallEvent
 
 START_S = 1_486_000_000.0
@@ -95,7 +94,11 @@ class ScriptedOrigin:
             await self.meanwhile()
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer if isinstance(self.answer, Response) else self.answer(request)
+        answer = self.answer if isinstance(self.answer, Response) else self.answer(request)
+        if request.method == "HEAD" or answer.status in (204, 304):
+            await close_body(answer.body)
+            return Response(answer.status, answer.headers)
+        return answer
 
     async def close(self) -> None:
         self.closed = True
@@ -117,32 +120,10 @@ def stream() -> type[Stream]:
 
 
 @pytest.fixture
-def cache() -> Cache:
-    return Cache({"free": 100_000, "enterprise": 100_000}, max_body_bytes=1000)
+def cache(clock: FakeClock) -> Cache:
+    return Cache(clock, {"free": 100_000, "enterprise": 100_000}, max_body_bytes=1000)
 
 
 @pytest.fixture
 def node(clock: FakeClock, origin: ScriptedOrigin, cache: Cache) -> Node:
     return Node(clock, origin, cache, name="n1")
-
-
-@pytest.fixture
-def make_entry() -> Callable[..., Entry]:
-    def make(key: str = "a.example /", **changes: object) -> Entry:
-        fields: dict[str, object] = {
-            "key": key,
-            "primary": key,
-            "vary": (),
-            "status": 200,
-            "headers": Headers([("etag", '"1"')]),
-            "body": b"page",
-            "stored_at": START_S,
-            "initial_age_s": 0.0,
-            "lifetime_s": 60.0,
-            "stale_window_s": 100.0,
-            "tags": ("site-1",),
-            "plan": "free",
-        }
-        return Entry(**(fields | changes))  # type: ignore[arg-type]
-
-    return make

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Kept, Outcome, Unshared
+from blackstart.cdn.outcome import Kept, Outcome, give_up
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock
@@ -43,8 +43,7 @@ class Flight:
     async def abandon(self) -> None:
         """The visitor who caused it is gone: an answer for that one alone is given up."""
         self.abandoned = True
-        if isinstance(self.outcome, Unshared):
-            await close_body(self.outcome.response.body)
+        await give_up(self.outcome)
 
 
 class Flights:
@@ -98,8 +97,8 @@ class Flights:
             else:
                 flight.settle(outcome)
                 await _fill(outcome)
-            if isinstance(outcome, Unshared) and flight.abandoned:
-                await close_body(outcome.response.body)
+            if flight.abandoned:
+                await give_up(outcome)
         except Exception as error:
             # Whoever waits for it raises it: a bug belongs to its request.
             flight.settle(None, error)

@@ -301,11 +301,14 @@ class Node:
             status = self._status.forwarded(
                 reason, response.status, stored=not collapsed, collapsed=collapsed
             )
-            field = ("cache-status", status)
+            fields = [("cache-status", status)]
+            if collapsed or "age" in response.headers:
+                fields.append(age_of(entry, now))
             if isinstance(response.body, bytes):
-                return self._counted(from_memory(request, entry, response.body, field), entry.plan)
+                body = response.body
+                return self._counted(from_memory(request, entry, body, *fields), entry.plan)
             length = announced_bytes(response)
-            answer = from_intake(request, entry, outcome.intake, length, field)
+            answer = from_intake(request, entry, outcome.intake, length, *fields)
             return self._counted(answer, entry.plan)
         if isinstance(outcome, Confirmed):
             return await self._from_confirmed(request, key, outcome, reason, collapsed, now)
@@ -329,6 +332,9 @@ class Node:
         entry = outcome.entry
         self.metrics.misses[entry.plan].inc()
         status = self._status.forwarded(reason, outcome.status, collapsed=collapsed)
+        if outcome.body is not None:
+            fields = (age_of(entry, now), ("cache-status", status))
+            return self._counted(from_memory(request, entry, outcome.body, *fields), entry.plan)
         try:
             return await self._from_entry(request, entry, now, ("cache-status", status))
         except StorageError as error:

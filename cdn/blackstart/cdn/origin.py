@@ -68,6 +68,18 @@ class Origin:
             self._metrics.status_errors.inc()
         return response
 
+    async def _whole(self, request: Request) -> Response:
+        """The same for a request whose answer may be kept.
+
+        Raises: HopError; also when a body is not as long as it was announced.
+        """
+        response = await self.send(request)
+        body, length = response.body, response.headers.get("content-length")
+        has_body = request.method == "GET" and response.status not in (204, 304)
+        if has_body and isinstance(body, bytes) and length not in (None, str(len(body))):
+            raise HopError(f"the origin announced {length} bytes and sent {len(body)}")
+        return response
+
     def public(self, response: Response) -> Response:
         """The response without what only nodes need to know."""
         if self._plan_header not in response.headers:
@@ -81,7 +93,7 @@ class Origin:
         if held is not None:
             ask = (validation_of if held.part is None else completion_of)(request, held)
         try:
-            response = await self.send(ask)
+            response = await self._whole(ask)
         except HopError as error:
             return Failed(error)
         now = self._clock.time()
@@ -137,9 +149,10 @@ class Origin:
         )
         if may_stay and not fetch.outdates(held.tags):
             self._cache.replace(held, entry)
-        else:
-            self._cache.drop([held])
-        return Confirmed(entry, response.status)
+            return Confirmed(entry, response.status)
+        body = None if fetch.outdates(held.tags) else self._cache.peek(held)
+        self._cache.drop([held])
+        return Confirmed(entry, response.status, body)
 
     async def _completed(
         self,
@@ -189,7 +202,7 @@ class Origin:
                 return Kept(entry, intake, response)
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
-        return Unshared(public)
+        return Failed(public) if response.status >= 500 else Unshared(public)
 
     def _is_covered(self, request: Request, held: Entry, now: float) -> bool:
         return covers_errors(held, now, wishes_of(request, self.policy), self.policy)
