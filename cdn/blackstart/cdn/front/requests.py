@@ -232,6 +232,8 @@ def _explained(text: str, limits: Limits) -> Refusal:
         return Refusal(400, "the request line is not `METHOD target HTTP/1.1`")
     if match[3] != "1":
         return Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+    if len(match[2]) > limits.target_bytes:
+        return Refusal(414, f"a target may have {limits.target_bytes} bytes")
     if re.fullmatch("[!-~]+", match[2]) is None:
         return Refusal(400, "the target has a character that must be percent-encoded")
     for each in rest.split("\r\n"):

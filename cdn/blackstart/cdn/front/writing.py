@@ -52,8 +52,7 @@ def start_line_and_fields(
         parts.append(dates.line())
     if ending is Ending.LENGTH and isinstance(response.body, bytes):
         line = b"content-length: %d\r\n" % len(response.body)
-        at = packed.find(line)
-        if at < 0 or (at > 0 and packed[at - 1] != 0x0A):
+        if b"\n" + line not in packed and not packed.startswith(line):
             if declared_length(packed) is not None:
                 raise BadAnswer("a Content-Length that is not the body's")
             parts.append(line)
