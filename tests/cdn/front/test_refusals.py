@@ -69,6 +69,8 @@ REFUSED: list[tuple[str, int, bytes]] = [
     ("chunk-size-0x", 400, post(CHUNKED, b"0x5\r\n12345\r\n0\r\n\r\n")),
     ("chunk-size-empty", 400, post(CHUNKED, b"\r\n0\r\n\r\n")),
     ("chunk-size-spaced", 400, post(CHUNKED, b"5 \r\n12345\r\n0\r\n\r\n")),
+    ("chunk-size-spaced-extension", 400, post(CHUNKED, b"5 ;a\r\n12345\r\n0\r\n\r\n")),
+    ("chunk-extension-empty", 400, post(CHUNKED, b"5;\r\n12345\r\n0\r\n\r\n")),
     ("chunk-size-overflow", 400, post(CHUNKED, b"10000000000000005\r\n12345\r\n0\r\n\r\n")),
     ("chunk-size-lf", 400, post(CHUNKED, b"5\n12345\r\n0\r\n\r\n")),
     ("chunk-size-lf-alone", 400, post(CHUNKED, b"5\n")),

@@ -101,7 +101,7 @@ async def test_fields_of_the_connection_go_no_further(serve: Serve) -> None:
         (["Content-Length: 10"], b"0123456789"),
         (["Content-Length: 010"], b"0123456789"),
         (["Transfer-Encoding: Chunked"], b"4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n"),
-        (["Transfer-Encoding: chunked"], b'00A ;a;b="c"\r\n0123456789\r\n0;d\r\nE: f\r\n\r\n'),
+        (["Transfer-Encoding: chunked"], b'00A;a;b="c"\r\n0123456789\r\n0;d\r\nE: f\r\n\r\n'),
     ],
 )
 async def test_a_body_reaches_the_node_and_what_follows_is_the_next_request(

@@ -13,8 +13,11 @@ from blackstart.cdn.front.refusal import Refusal
 # What all extensions of one body may take together: they are overhead nobody reads.
 EXTENSIONS_BYTES = 4096
 _LINE_BYTES = 1024
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSION = rb";%b(?:=(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})((?:%b)+)?" % _EXTENSION)
+_TRAILER = re.compile(_TOKEN + rb":[\t\x20-\x7e\x80-\xff]*")
 
 
 class Chunks:
@@ -50,7 +53,9 @@ class Chunks:
             return None
         match = _SIZE.fullmatch(line)
         if match is None:
-            raise Refusal(400, "a chunk's size is not a hexadecimal number")
+            raise Refusal(
+                400, "a chunk's size line is not a hexadecimal number and well-formed extensions"
+            )
         if match[2] is not None:
             self._extensions_left -= len(match[2])
             if self._extensions_left < 0:
