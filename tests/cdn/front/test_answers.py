@@ -182,7 +182,7 @@ async def test_an_answer_that_breaks_off_ends_with_a_reset(
 async def test_a_body_longer_than_its_length_is_cut_before_it_can_be_a_next_answer(
     serve: Serve,
 ) -> None:
-    pieces = Pieces(b"page", b"HTTP/1.1 200 OK\r\n")
+    pieces = Pieces(b"page", b"HTTP/1.1 200 OK\r\n", waits=True)
     async with serve() as site, site.client() as client:
         site.node.at_once = lambda _: Response(200, Headers([("content-length", "4")]), pieces)
         await client.send(GET)
@@ -360,6 +360,28 @@ async def test_an_early_answer_that_comes_too_late_is_dropped(serve: Serve) -> N
         site.node.requests[0].interim(103, Headers())
         site.node.requests[1].interim(103, Headers())
         assert await client.reader.readexactly(7) == b"2\r\npa\r\n"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.readexactly(1), 0.02)
+
+
+async def test_an_early_answer_for_a_request_before_is_dropped(serve: Serve) -> None:
+    answers = asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        if request.target == "/2":
+            await answers.wait()
+        return Response(200, Headers(), b"page")
+
+    async with serve() as site, site.client() as client:
+        site.node.at_once = lambda _: None
+        site.node.later = answer
+        await client.send(get("/1") + get("/2"))
+        await client.answer()
+        while len(site.node.requests) < 2:
+            await asyncio.sleep(0)
+        site.node.requests[0].interim(103, Headers())
+        answers.set()
+        assert (await client.answer())[0] == 200
 
 
 async def test_generators_are_bodies_too(serve: Serve) -> None:

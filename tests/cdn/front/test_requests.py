@@ -252,3 +252,21 @@ async def test_a_bad_body_after_the_answer_began_resets_the_connection(serve: Se
         await client.send(b"zz\r\n")
         with pytest.raises(ConnectionResetError):
             await client.rest()
+
+
+async def test_a_bad_body_ends_the_work_of_a_node_that_does_not_read_it(serve: Serve) -> None:
+    ended = asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+        finally:
+            ended.set()
+
+    async with serve() as site, site.client() as client:
+        site.node.later = answer
+        await client.send(ask("POST /", "Host: a.example", "Transfer-Encoding: chunked"))
+        await asyncio.sleep(0.01)
+        await client.send(b"zz\r\n")
+        assert (await client.answer())[0] == 400
+        await asyncio.wait_for(ended.wait(), 5)

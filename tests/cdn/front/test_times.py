@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -164,6 +164,27 @@ async def test_a_drain_ends_idle_connections_and_lets_answers_go_out(serve: Serv
         status, fields, body = await busy.answer()
         assert (status, fields["connection"], body) == (200, "close", b"page")
         assert await busy.rest() == b""
+        await site.clock.pass_time(0.5)
+        await asyncio.wait_for(draining, 5)
+
+
+async def test_a_drain_closes_after_an_answer_that_had_begun(serve: Serve) -> None:
+    goes_on = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"pa"
+        await goes_on.wait()
+        yield b"ge"
+
+    async with serve(LIMITS) as site, site.client() as client:
+        site.node.at_once = lambda _: Response(200, Headers(), body())
+        await received(client, GET)
+        draining = asyncio.ensure_future(site.front.drain(10))
+        await asyncio.sleep(0.01)
+        goes_on.set()
+        status, fields, page = await client.answer()
+        assert (status, fields.get("connection"), page) == (200, None, b"page")
+        assert await client.rest() == b""
         await site.clock.pass_time(0.5)
         await asyncio.wait_for(draining, 5)
 

@@ -139,7 +139,7 @@ class _Special:
         if any(each.lower() != "100-continue" for each in expectations):
             raise Refusal(417, "the only expectation met here is 100-continue")
         # RFC 9110 section 10.1.1: one in an HTTP/1.0 request is ignored.
-        head.expects = bool(expectations) and head.length != 0 and not head.is_1_0
+        head.expects = bool(expectations) and not head.is_1_0
         head.forwarded = [pair for pair in self._fields if pair[0] in _FORWARDED]
 
     def _take_connection(self, head: Head, pairs: list[tuple[str, str]]) -> None:
