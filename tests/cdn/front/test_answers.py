@@ -365,10 +365,11 @@ async def test_an_early_answer_that_comes_too_late_is_dropped(serve: Serve) -> N
 
 
 async def test_an_early_answer_for_a_request_before_is_dropped(serve: Serve) -> None:
-    answers = asyncio.Event()
+    answers, second = asyncio.Event(), asyncio.Event()
 
     async def answer(request: Request) -> Response:
         if request.target == "/2":
+            second.set()
             await answers.wait()
         return Response(200, Headers(), b"page")
 
@@ -377,8 +378,7 @@ async def test_an_early_answer_for_a_request_before_is_dropped(serve: Serve) -> 
         site.node.later = answer
         await client.send(get("/1") + get("/2"))
         await client.answer()
-        while len(site.node.requests) < 2:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(second.wait(), 5)
         site.node.requests[0].interim(103, Headers())
         answers.set()
         assert (await client.answer())[0] == 200
