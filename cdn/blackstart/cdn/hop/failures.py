@@ -1,0 +1,42 @@
+"""How a hop fails, told apart by what the origin may have seen of the request."""
+
+from __future__ import annotations
+
+from blackstart.errors import HopError
+
+
+class UnreachableError(HopError):
+    """No connection came about, so the origin has seen nothing of the request."""
+
+    definite = True
+
+
+class UnansweredError(HopError):
+    """The connection ended before the first byte of an answer; the request may have been seen."""
+
+
+def no_answer(reason: object) -> HopError:
+    """The error for an answer that never came, or came broken; one line with its reason."""
+    return HopError(_text(reason), hint=_HINT)
+
+
+def unreachable(reason: object) -> UnreachableError:
+    """The error for a connection that could not be made."""
+    return UnreachableError(_text(reason), hint=_HINT)
+
+
+def unanswered(reason: object) -> UnansweredError:
+    """The error for a connection that was closed where an answer was due."""
+    return UnansweredError(_text(reason), hint=_HINT)
+
+
+def broken_off(reason: object) -> HopError:
+    """The error for an answer whose body ended too early."""
+    return HopError(f"the origin broke off its answer: {reason}")
+
+
+_HINT = "is it running, and is BLACKSTART_ORIGIN_URL right?"
+
+
+def _text(reason: object) -> str:
+    return f"the origin gave no answer: {reason}"
