@@ -1,0 +1,225 @@
+"""Ranges, parts and what becomes of them (RFC 9110 section 14, RFC 9111 sections 3.3, 3.4)."""
+
+import pytest
+
+from blackstart.cdn.message import Headers, Response
+
+BODY = b"0123456789"
+FRESH = {"cache-control": "max-age=100", "etag": '"1"', "content-type": "text/plain"}
+
+
+async def stored(bench, **fields: str) -> None:
+    bench.says(200, {**FRESH, **{n.replace("_", "-"): v for n, v in fields.items()}}, BODY)
+    await bench.visit()
+
+
+@pytest.mark.parametrize(
+    ("asked", "part", "content_range"),
+    [
+        ("bytes=0-3", b"0123", "bytes 0-3/10"),
+        ("bytes=4-", b"456789", "bytes 4-9/10"),
+        ("bytes=-3", b"789", "bytes 7-9/10"),
+        ("bytes=-30", BODY, "bytes 0-9/10"),
+        ("bytes=0-99", BODY, "bytes 0-9/10"),
+        ("bytes=9-9", b"9", "bytes 9-9/10"),
+        ("Bytes=0-0", b"0", "bytes 0-0/10"),
+        ("bytes= 0-1 ", b"01", "bytes 0-1/10"),
+        ("bytes=0-1,", b"01", "bytes 0-1/10"),
+        ("bytes=0-1,20-30", b"01", "bytes 0-1/10"),
+    ],
+)
+async def test_a_part_of_a_stored_page(bench, asked, part, content_range) -> None:
+    await stored(bench)
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body) == (206, part)
+    assert response.headers.get("content-range") == content_range
+    assert response.headers.all("content-length") == [str(len(part))]
+    assert response.headers.get("etag") == '"1"'
+    assert bench.asked == 1
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=", "bytes", "bytes=a-b", "bytes=3-1", "bytes=-", "lines=0-1", "0-3", "bytes=--1",
+        "bytes=0-1-2", "bytes=1", "bytes=0x1-2", "bytes=,",
+        # More than anyone needs, or twice the same (section 14.2).
+        "bytes=" + ",".join(f"{n}-{n}" for n in range(17)),
+        "bytes=0-,0-,0-",
+        "bytes=0-5,3-8",
+    ],
+)  # fmt: skip
+async def test_a_range_that_makes_no_sense_is_ignored(bench, asked) -> None:
+    await stored(bench)
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body, bench.asked) == (200, BODY, 1)
+
+
+@pytest.mark.parametrize("asked", ["bytes=10-", "bytes=20-30", "bytes=-0", "bytes=10-11,12-13"])
+async def test_a_range_beyond_the_end(bench, asked) -> None:
+    await stored(bench)
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body) == (416, b"")
+    assert response.headers.get("content-range") == "bytes */10"
+    assert response.headers.all("content-length") == ["0"]
+
+
+async def test_several_parts(bench) -> None:
+    """Section 14.6."""
+    await stored(bench)
+    response = await bench.visit({"range": "bytes=0-1, -2"})
+    kind = response.headers.get("content-type")
+    boundary = kind.removeprefix("multipart/byteranges; boundary=")
+    expected = (
+        f"--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n"
+        f"--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89\r\n"
+        f"--{boundary}--\r\n"
+    )
+    assert (response.status, response.body.decode()) == (206, expected)
+    assert response.headers.all("content-length") == [str(len(response.body))]
+    assert "content-range" not in response.headers
+
+
+async def test_a_range_is_for_get_and_for_pages(bench) -> None:
+    await stored(bench)
+    assert (await bench.visit({"range": "bytes=0-1"}, method="HEAD")).status == 200
+    bench.says(404, FRESH, BODY)
+    await bench.visit(target="/missing")
+    assert (await bench.visit({"range": "bytes=0-1"}, target="/missing")).status == 404
+
+
+MODIFIED = "Wed, 01 Feb 2017 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("if_range", "status"),
+    [
+        ('"1"', 206),
+        ('"2"', 200),
+        ('W/"1"', 200),
+        (MODIFIED, 206),
+        ("Wed, 01 Feb 2017 00:00:01 GMT", 200),
+        ("Tue, 31 Jan 2017 00:00:01 GMT", 200),
+        ("what", 200),
+    ],
+)
+async def test_if_range(bench, if_range, status) -> None:
+    """Section 13.1.5: strong comparison only."""
+    await stored(bench, last_modified=MODIFIED)
+    response = await bench.visit({"range": "bytes=0-1", "if-range": if_range})
+    assert response.status == status
+    assert bench.asked == 1
+
+
+async def test_a_weak_date_is_no_reason_for_a_part(bench) -> None:
+    """Section 8.8.2.2: changed less than a minute before it was sent."""
+    recent = "Thu, 02 Feb 2017 01:46:39 GMT"
+    bench.says(200, {"cache-control": "max-age=100", "last-modified": recent}, BODY)
+    await bench.visit()
+    response = await bench.visit({"range": "bytes=0-1", "if-range": recent})
+    assert response.status == 200
+
+
+async def test_a_condition_comes_before_a_range(bench) -> None:
+    """Section 13.2.2."""
+    await stored(bench)
+    fields = {"range": "bytes=0-1", "if-none-match": '"1"'}
+    assert (await bench.visit(fields)).status == 304
+
+
+# Parts that an origin sent
+
+
+def part_of(first: int, end: int, **fields: str) -> Response:
+    pairs = {**FRESH, "content-range": f"bytes {first}-{end - 1}/10", **fields}
+    return Response(206, Headers(pairs.items()), BODY[first:end])
+
+
+async def test_a_range_that_is_not_stored_is_asked_for(bench) -> None:
+    bench.origin.answer = part_of(2, 5)
+    response = await bench.visit({"range": "bytes=2-4"})
+    assert (response.status, response.body) == (206, b"234")
+    assert bench.origin.requests[-1].headers.get("range") == "bytes=2-4"
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"), [("bytes=2-6", b"23456"), ("bytes=3-4", b"34"), ("bytes=6-6", b"6")]
+)
+async def test_a_stored_part_serves_what_lies_within(bench, asked, part) -> None:
+    bench.origin.answer = part_of(2, 7)
+    await bench.visit({"range": "bytes=2-6"})
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body, bench.asked) == (206, part, 1)
+    first = int(asked[6])
+    assert response.headers.get("content-range") == f"bytes {first}-{first + len(part) - 1}/10"
+
+
+async def test_the_end_of_a_page_is_a_part_too(bench) -> None:
+    bench.origin.answer = part_of(5, 10)
+    await bench.visit({"range": "bytes=5-"})
+    assert (await bench.visit({"range": "bytes=-2"})).body == b"89"
+    assert bench.asked == 1
+
+
+@pytest.mark.parametrize("fields", [{}, {"range": "bytes=0-2"}, {"range": "bytes=6-8"}])
+async def test_a_stored_part_serves_nothing_else(bench, fields) -> None:
+    bench.origin.answer = part_of(2, 7)
+    await bench.visit({"range": "bytes=2-6"})
+    bench.says(200, FRESH, BODY)
+    response = await bench.visit(fields)
+    assert bench.asked == 2
+    assert (response.status, response.body) == (200, BODY)
+
+
+async def test_a_stored_part_is_completed(bench) -> None:
+    """RFC 9111 section 3.4."""
+    bench.origin.answer = part_of(0, 4)
+    await bench.visit({"range": "bytes=0-3"})
+    bench.origin.answer = part_of(4, 10, x_a="1")
+    response = await bench.visit()
+    asked = bench.origin.requests[-1].headers
+    assert (asked.get("range"), asked.get("if-range")) == ("bytes=4-", '"1"')
+    assert (response.status, response.body) == (200, BODY)
+    assert response.headers.all("content-length") == ["10"]
+    assert "content-range" not in response.headers
+    again = await bench.visit()
+    assert (again.status, again.body, bench.asked) == (200, BODY, 2)
+
+
+async def test_a_page_that_changed_is_not_pieced_together(bench) -> None:
+    bench.origin.answer = part_of(0, 4)
+    await bench.visit({"range": "bytes=0-3"})
+    bench.says(200, {**FRESH, "etag": '"2"'}, b"another one")
+    assert (await bench.visit()).body == b"another one"
+
+
+async def test_a_rest_of_another_version_is_not_joined(bench) -> None:
+    bench.origin.answer = part_of(0, 4)
+    await bench.visit({"range": "bytes=0-3"})
+    answers = iter([part_of(4, 10, etag='"2"')])
+    whole = Response(200, Headers(FRESH.items()), BODY)
+    bench.origin.answer = lambda request: next(answers, whole)
+    response = await bench.visit()
+    assert (response.status, response.body) == (200, BODY)
+    assert "range" not in bench.origin.requests[-1].headers
+
+
+@pytest.mark.parametrize("value", ["bytes 2-6/*", "bytes 6-2/10", "what", "bytes 2-16/10"])
+async def test_a_part_of_unknown_place_is_not_stored(bench, value) -> None:
+    pairs = {**FRESH, "content-range": value}
+    bench.origin.answer = Response(206, Headers(pairs.items()), b"23456")
+    for count in (1, 2):
+        await bench.visit({"range": "bytes=2-6"})
+        assert bench.asked == count
+
+
+async def test_a_stale_page_is_validated_before_a_part_is_taken(bench) -> None:
+    await stored(bench)
+    bench.clock.advance(100)
+    bench.says(304, {"etag": '"1"', "cache-control": "max-age=100"}, b"")
+    response = await bench.visit({"range": "bytes=0-1"})
+    assert (response.status, response.body) == (206, b"01")
+    bench.clock.advance(100)
+    bench.says(200, {**FRESH, "etag": '"2"'}, b"abcdef")
+    response = await bench.visit({"range": "bytes=0-1"})
+    assert (response.status, response.body) == (206, b"ab")

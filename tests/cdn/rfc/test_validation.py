@@ -1,0 +1,284 @@
+"""Validation, and what a 304 or a HEAD changes (RFC 9111 sections 3.2, 4.3; RFC 9110 section 13)."""
+
+import pytest
+
+from blackstart.cdn.message import Headers, Response
+
+STALE = {"cache-control": "max-age=1"}
+MODIFIED = "Wed, 01 Feb 2017 00:00:00 GMT"
+
+
+async def stale_page(bench, **fields: str) -> None:
+    named = {name.replace("_", "-"): value for name, value in fields.items()}
+    bench.says(200, {**STALE, **named})
+    await bench.visit()
+    bench.clock.advance(2)
+
+
+async def test_both_validators_are_sent(bench) -> None:
+    """Section 4.3.1."""
+    await stale_page(bench, etag='"1"', last_modified=MODIFIED)
+    await bench.visit({"if-none-match": '"other"', "range": "bytes=0-1"})
+    asked = bench.origin.requests[-1].headers
+    assert asked.all("if-none-match") == ['"1"']
+    assert asked.all("if-modified-since") == [MODIFIED]
+    assert "range" not in asked
+
+
+async def test_without_validators_the_page_is_asked_for(bench) -> None:
+    await stale_page(bench)
+    await bench.visit()
+    asked = bench.origin.requests[-1].headers
+    assert not asked.has_any({"if-none-match", "if-modified-since"})
+
+
+@pytest.mark.parametrize(
+    ("stored", "answered"),
+    [
+        ({"etag": '"1"'}, {"etag": '"1"'}),
+        ({"etag": '"1"'}, {}),
+        ({"etag": 'W/"1"'}, {"etag": 'W/"1"'}),
+        ({"etag": '"1"'}, {"etag": 'W/"1"'}),
+        ({"etag": "1"}, {"etag": "1"}),
+        ({"last-modified": MODIFIED}, {"last-modified": MODIFIED}),
+        ({"last-modified": MODIFIED}, {}),
+    ],
+)
+async def test_a_304_makes_it_fresh_again(bench, stored, answered) -> None:
+    """Section 4.3.4."""
+    bench.says(200, {**STALE, **stored})
+    await bench.visit()
+    bench.clock.advance(2)
+    bench.says(304, {"cache-control": "max-age=100", **answered}, b"")
+    assert (await bench.visit()).body == b"page"
+    bench.clock.advance(99)
+    response = await bench.visit()
+    assert (response.status, response.body, bench.asked) == (200, b"page", 2)
+    assert response.headers.get("age") == "99"
+
+
+async def test_a_304_about_another_version_confirms_nothing(bench) -> None:
+    await stale_page(bench, etag='"1"')
+    answers = iter([Response(304, Headers([("etag", '"2"')]))])
+    newer = Response(200, Headers([("etag", '"2"')]), b"newer")
+    bench.origin.answer = lambda request: next(answers, newer)
+    assert (await bench.visit()).body == b"newer"
+    assert "if-none-match" not in bench.origin.requests[-1].headers
+
+
+async def test_a_304_updates_the_stored_fields(bench) -> None:
+    """Section 3.2: all but Content-Length and what belongs to one connection."""
+    bench.says(
+        200,
+        [
+            *STALE.items(),
+            ("etag", '"1"'),
+            ("x-kept", "1"),
+            ("x-new", "1"),
+            ("x-many", "1"),
+            ("x-many", "2"),
+            ("content-type", "text/plain"),
+        ],
+    )
+    await bench.visit()
+    bench.clock.advance(2)
+    answer = [
+        ("cache-control", "max-age=100"),
+        ("etag", '"1"'),
+        ("x-new", "2"),
+        ("x-many", "3"),
+        ("x-more", "4"),
+        ("content-type", "text/html"),
+        ("content-length", "99"),
+        ("connection", "x-listed"),
+        ("x-listed", "5"),
+    ]
+    bench.says(304, answer, b"")
+    for _ in range(2):
+        response = await bench.visit()
+        assert {n: response.headers.all(n) for n in ("x-kept", "x-new", "x-many", "x-more")} == {
+            "x-kept": ["1"],
+            "x-new": ["2"],
+            "x-many": ["3"],
+            "x-more": ["4"],
+        }
+        assert response.headers.get("content-type") == "text/html"
+        assert response.headers.all("content-length") == ["4"]
+        assert "x-listed" not in response.headers
+        assert response.body == b"page"
+    assert bench.asked == 2
+
+
+async def test_a_304_that_forbids_storing_ends_the_stored_copy(bench) -> None:
+    await stale_page(bench, etag='"1"')
+    bench.says(304, {"cache-control": "no-store"}, b"")
+    assert (await bench.visit()).body == b"page"
+    bench.says(200, {"cache-control": "no-store"}, b"newer")
+    assert (await bench.visit()).body == b"newer"
+
+
+async def test_no_cache_is_stored_and_confirmed_each_time(bench) -> None:
+    """Section 5.2.2.4."""
+    bench.says(200, {"cache-control": "no-cache, max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(304, {}, b"")
+    for count in (2, 3):
+        assert (await bench.visit()).body == b"page"
+        assert bench.asked == count
+        assert bench.origin.requests[-1].headers.get("if-none-match") == '"1"'
+
+
+async def test_a_visitor_s_no_cache_confirms_a_fresh_page(bench) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(304, {}, b"")
+    assert (await bench.visit({"cache-control": "no-cache"})).body == b"page"
+    assert bench.asked == 2
+
+
+async def test_a_full_answer_takes_the_stored_one_s_place(bench) -> None:
+    await stale_page(bench, etag='"1"')
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"2"'}, b"newer")
+    assert (await bench.visit()).body == b"newer"
+    assert (await bench.visit()).body == b"newer"
+    assert bench.asked == 2
+
+
+async def test_an_error_is_not_stored_over_a_page_that_may_cover_for_it(bench) -> None:
+    await stale_page(bench, etag='"1"')
+    bench.says(503, {"cache-control": "max-age=100"}, b"sorry")
+    assert (await bench.visit()).body == b"page"
+    bench.says(200, {"cache-control": "max-age=100"}, b"newer")
+    assert (await bench.visit()).body == b"newer"
+
+
+# A visitor's own conditions (section 4.3.2, RFC 9110 section 13)
+
+
+@pytest.mark.parametrize(
+    ("etag", "asked", "status"),
+    [
+        ('"1"', '"1"', 304),
+        ('"1"', '"2"', 200),
+        ('"1"', '"2", "1"', 304),
+        ('"1"', '"2","1"', 304),
+        ('"1"', 'W/"1"', 304),
+        ('W/"1"', '"1"', 304),
+        ('W/"1"', 'W/"1"', 304),
+        ('"1"', "*", 304),
+        ('"a,b"', '"a,b"', 304),
+        ('"1"', "1", 200),
+        ("1", "1", 304),
+        ('"1"', '"1', 200),
+        ('"1"', "", 200),
+    ],
+)
+async def test_if_none_match(bench, etag, asked, status) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": etag})
+    await bench.visit()
+    response = await bench.visit({"if-none-match": asked})
+    assert (response.status, bench.asked) == (status, 1)
+    assert response.body == (b"" if status == 304 else b"page")
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (MODIFIED, 304),
+        ("Wed, 01 Feb 2017 00:00:01 GMT", 304),
+        ("Tue, 31 Jan 2017 23:59:59 GMT", 200),
+        ("Wednesday, 01-Feb-17 00:00:00 GMT", 304),
+        ("what", 200),
+    ],
+)
+async def test_if_modified_since(bench, asked, status) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "last-modified": MODIFIED})
+    await bench.visit()
+    response = await bench.visit({"if-modified-since": asked})
+    assert (response.status, bench.asked) == (status, 1)
+
+
+async def test_if_none_match_is_stronger_than_a_date(bench) -> None:
+    """RFC 9110 section 13.1.3."""
+    bench.says(200, {"cache-control": "max-age=100", "last-modified": MODIFIED, "etag": '"1"'})
+    await bench.visit()
+    fields = {"if-none-match": '"2"', "if-modified-since": MODIFIED}
+    assert (await bench.visit(fields)).status == 200
+    fields = {"if-none-match": '"1"', "if-modified-since": "Tue, 31 Jan 2017 23:59:59 GMT"}
+    assert (await bench.visit(fields)).status == 304
+
+
+async def test_without_a_modification_date_the_response_s_own_counts(bench) -> None:
+    """Section 4.3.2."""
+    bench.says(200, {"cache-control": "max-age=100", "date": "Thu, 02 Feb 2017 01:46:40 GMT"})
+    await bench.visit()
+    later = {"if-modified-since": "Thu, 02 Feb 2017 01:46:40 GMT"}
+    assert (await bench.visit(later)).status == 304
+    earlier = {"if-modified-since": "Thu, 02 Feb 2017 01:46:39 GMT"}
+    assert (await bench.visit(earlier)).status == 200
+
+
+async def test_a_304_has_what_a_304_must_have(bench) -> None:
+    """RFC 9110 section 15.4.5."""
+    fields = {
+        "cache-control": "max-age=100",
+        "etag": '"1"',
+        "content-location": "/x",
+        "vary": "foo",
+        "expires": "x",
+        "content-type": "text/html",
+        "last-modified": MODIFIED,
+    }
+    bench.says(200, fields)
+    await bench.visit()
+    response = await bench.visit({"if-none-match": '"1"'})
+    for name in ("cache-control", "content-location", "date", "etag", "expires", "vary"):
+        assert name in response.headers
+    assert "content-type" not in response.headers
+    assert "content-length" not in response.headers
+
+
+async def test_conditions_apply_to_pages_only(bench) -> None:
+    """RFC 9110 section 13.2.1: not to errors and redirects."""
+    bench.says(404, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    assert (await bench.visit({"if-none-match": '"1"'})).status == 404
+
+
+@pytest.mark.parametrize("name", ["if-match", "if-unmodified-since"])
+async def test_what_only_an_origin_can_judge_goes_there(bench, name) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    await bench.visit({name: '"1"'})
+    assert bench.asked == 2
+
+
+async def test_a_condition_about_a_page_that_is_not_stored_goes_to_the_origin(bench) -> None:
+    bench.says(304, {"etag": '"1"'}, b"")
+    response = await bench.visit({"if-none-match": '"1"'})
+    assert response.status == 304
+    assert bench.origin.requests[-1].headers.get("if-none-match") == '"1"'
+
+
+# HEAD (section 4.3.5)
+
+
+async def test_a_head_freshens_the_stored_page(bench) -> None:
+    await stale_page(bench, etag='"1"', x_a="1")
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"', "x-a": "2"}, b"")
+    assert (await bench.visit(method="HEAD")).status == 200
+    assert bench.origin.requests[-1].method == "HEAD"
+    response = await bench.visit()
+    assert (response.body, response.headers.get("x-a"), bench.asked) == (b"page", "2", 2)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"etag": '"2"'}, {"content-length": "9"}, {"last-modified": MODIFIED}]
+)
+async def test_a_head_about_another_version_makes_the_page_stale(bench, changed) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(200, {"cache-control": "max-age=100", **changed}, b"")
+    await bench.visit({"cache-control": "no-cache"}, method="HEAD")
+    bench.says(200, {"cache-control": "max-age=100"}, b"newer")
+    assert (await bench.visit()).body == b"newer"
