@@ -1,1 +1,0 @@
-"""Where stored responses lie: memory in front of disk, bounded by plan."""
