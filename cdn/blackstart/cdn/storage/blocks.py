@@ -1,7 +1,7 @@
 """A body as a file: its bytes, then a checksum for each block, bound to the entry it belongs to.
 
-CRC-32 by zlib, from a start value made of key, number and place: a block that
-belongs elsewhere is as wrong as one with a bit turned. It is the fastest of
+CRC-32 by zlib, from a start value made of key and number: another entry's block
+is as wrong as one with a bit turned. It is the fastest of
 those in the standard library that see every burst of 32 bits.
 """
 
@@ -31,7 +31,7 @@ class Seal:
 
     def add(self, block: bytes | memoryview) -> None:
         """Note the next block; all but the last have `BLOCK_BYTES`."""
-        self.sums += _SUM.pack(self._sum(block, len(self.sums) // _SUM.size))
+        self.sums += _SUM.pack(self._sum(block))
 
     def check(self, data: bytes, first_block: int) -> None:
         """Compare whole blocks. Raises: StorageError when one is not what was written."""
@@ -39,7 +39,7 @@ class Seal:
         for offset in range(0, len(data), BLOCK_BYTES):
             index = first_block + offset // BLOCK_BYTES
             (wanted,) = _SUM.unpack_from(self.sums, index * _SUM.size)
-            if self._sum(view[offset : offset + BLOCK_BYTES], index) != wanted:
+            if self._sum(view[offset : offset + BLOCK_BYTES]) != wanted:
                 raise StorageError(f"block {index} of a cached body is damaged")
 
     def trailer(self, size: int) -> bytes:
@@ -55,8 +55,8 @@ class Seal:
                 return seal
         raise StorageError("a cached body is torn, or another's")
 
-    def _sum(self, block: bytes | memoryview, index: int) -> int:
-        return zlib.crc32(block, self._salt ^ index)
+    def _sum(self, block: bytes | memoryview) -> int:
+        return zlib.crc32(block, self._salt)
 
     def _end_sum(self, size: int) -> int:
         return zlib.crc32(self.sums, zlib.crc32(b"%d" % size, self._salt))
