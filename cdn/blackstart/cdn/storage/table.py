@@ -1,0 +1,209 @@
+"""The index on disk: one SQLite table with a row for each entry, and a few named values."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from blackstart.cdn.storage.entry import Entry
+
+log = structlog.get_logger(__name__)
+
+Row = tuple[Any, ...]
+APPLICATION_ID = 0x626C6B73
+VERSION = 1
+
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY, key TEXT, selecting TEXT, status INTEGER, head BLOB, size INTEGER,
+    part TEXT, stored_at REAL, initial_age_s REAL, lifetime_s REAL, stale_if_error_s REAL,
+    stale_while_revalidate_s REAL, rules INTEGER, tags TEXT, plan TEXT, stale INTEGER
+);
+CREATE INDEX entries_by_key ON entries (key);
+CREATE TABLE named (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+_INSERT = f"INSERT OR REPLACE INTO entries VALUES ({', '.join('?' * 16)})"
+_BATCH = 500
+
+
+class Table:
+    """One connection that writes; used by one thread at a time. Every call raises sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._database = _connect(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Table:
+        """The table at a path; what is no cache index, or damaged, is set aside and begun anew."""
+        try:
+            return cls._opened(path)
+        except sqlite3.OperationalError:
+            raise
+        except (sqlite3.DatabaseError, ValueError) as error:
+            log.warning("cache index cannot be used and is begun anew", error=str(error))
+            set_aside(path)
+            return cls._opened(path)
+
+    @classmethod
+    def _opened(cls, path: Path) -> Table:
+        table = cls(path)
+        try:
+            table._prepare()
+        except BaseException:
+            table.close()
+            raise
+        return table
+
+    def _prepare(self) -> None:
+        ask = self._database.execute
+        (version,) = ask("PRAGMA user_version").fetchone()
+        (application,) = ask("PRAGMA application_id").fetchone()
+        (tables,) = ask("SELECT count(*) FROM sqlite_master").fetchone()
+        if tables and (application, version) != (APPLICATION_ID, VERSION):
+            raise ValueError("it is another program's, or another version's")
+        ask("PRAGMA journal_mode = WAL")
+        ask("PRAGMA synchronous = NORMAL")
+        if not tables:
+            self._database.executescript(_SCHEMA)
+
+    def value(self, name: str) -> int | None:
+        """A named value, or None."""
+        row = self._database.execute("SELECT value FROM named WHERE name = ?", [name]).fetchone()
+        return None if row is None else int(row[0])
+
+    def begin(self, *, durable: bool) -> None:
+        """Start a transaction; a durable one is on the disk, with all before it, when it ends."""
+        self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._database.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+
+    def put(self, rows: Iterable[Row]) -> None:
+        self._database.executemany(_INSERT, rows)
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        self._database.executemany(
+            "DELETE FROM entries WHERE number = ?", [(number,) for number in numbers]
+        )
+
+    def mark_stale(self, numbers: Iterable[int]) -> None:
+        self._database.executemany(
+            "UPDATE entries SET stale = 1 WHERE number = ?", [(number,) for number in numbers]
+        )
+
+    def mark_stale_before(self, number: int) -> None:
+        self._database.execute("UPDATE entries SET stale = 1 WHERE number < ?", [number])
+
+    def set(self, name: str, value: int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", [name, value])
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def read_all(path: Path, before: int) -> Iterator[list[tuple[int, Entry]]]:
+    """The entries with numbers below `before`, in order, in batches. Raises: sqlite3.Error"""
+    database = _connect(path)
+    try:
+        cursor = database.execute(
+            "SELECT * FROM entries WHERE number < ? ORDER BY number", [before]
+        )
+        texts: dict[str, Any] = {}
+        while rows := cursor.fetchmany(_BATCH):
+            yield [_entry_of(row, texts) for row in rows]
+    finally:
+        database.close()
+
+
+def read_page(path: Path, key: str, before: int) -> list[tuple[int, Entry]]:
+    """The entries of one page with numbers below `before`, in order. Raises: sqlite3.Error"""
+    database = _connect(path)
+    try:
+        rows = database.execute(
+            "SELECT * FROM entries WHERE key = ? AND number < ? ORDER BY number", [key, before]
+        )
+        return [_entry_of(row, {}) for row in rows]
+    finally:
+        database.close()
+
+
+def row_of(number: int, entry: Entry) -> Row:
+    """An entry as a row."""
+    return (
+        number,
+        entry.key,
+        json.dumps(entry.selecting) if entry.selecting else "[]",
+        entry.status,
+        entry.head,
+        entry.size,
+        json.dumps(entry.part),
+        entry.stored_at,
+        entry.initial_age_s,
+        entry.lifetime_s,
+        entry.stale_if_error_s,
+        entry.stale_while_revalidate_s,
+        entry.rules,
+        json.dumps(entry.tags),
+        entry.plan,
+        int(entry.stale),
+    )
+
+
+def set_aside(path: Path) -> None:
+    """Move a file that is no index out of the way; nothing of it is lost."""
+    path.replace(path.with_name(f"{path.name}.set-aside"))
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
+def _entry_of(row: Row, texts: dict[str, Any]) -> tuple[int, Entry]:
+    """An entry from its row; `texts` remembers what was read, for many rows are alike.
+
+    Raises: sqlite3.DatabaseError when the row holds what no entry has.
+    """
+    number, key, selecting, status, head, size, part, *numbers, rules, tags, plan, stale = row
+    try:
+        stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s = numbers
+        if type(head) is not bytes or type(key) is not str or type(size) is not int:
+            raise TypeError("a column has the wrong type")
+        entry = Entry(
+            key,
+            ()
+            if selecting == "[]"
+            else tuple([(name, value) for name, value in json.loads(selecting)]),
+            status,
+            head,
+            size,
+            None if part == "null" else tuple(json.loads(part)),
+            stored_at,
+            initial_age_s,
+            lifetime_s,
+            stale_if_error_s,
+            stale_while_revalidate_s,
+            rules,
+            texts.get(tags) or texts.setdefault(tags, tuple(json.loads(tags))),
+            str(texts.setdefault(plan, plan)),
+            bool(stale),
+        )
+    except (TypeError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"row {number} is no entry: {error}") from error
+    return number, entry

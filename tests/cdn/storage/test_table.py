@@ -1,0 +1,70 @@
+"""Tests of the index on disk."""
+
+import sqlite3
+from dataclasses import fields
+
+import pytest
+
+from blackstart.cdn.storage.table import Table, read_all, read_page, row_of
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "index.sqlite"
+
+
+def fill(path, *numbered) -> None:
+    table = Table.open(path)
+    table.begin(durable=True)
+    table.put([row_of(number, entry) for number, entry in numbered])
+    table.commit()
+    table.close()
+
+
+def values(entry) -> list[object]:
+    return [getattr(entry, each.name) for each in fields(entry)]
+
+
+def test_a_row_holds_all_of_an_entry(path, make_entry) -> None:
+    plain = make_entry()
+    rich = make_entry(
+        selecting=(("accept", None), ("accept-language", "de")),
+        part=(1, 2, 3),
+        size=1,
+        stale=True,
+        tags=("a", "b"),
+    )
+    fill(path, (1, plain), (2, rich))
+    (batch,) = read_all(path, 3)
+    assert [number for number, _ in batch] == [1, 2]
+    assert [values(entry) for _, entry in batch] == [values(plain), values(rich)]
+
+
+def test_a_page_and_what_is_older_than_a_number_can_be_asked_for(path, make_entry) -> None:
+    fill(path, (1, make_entry("a /")), (2, make_entry("b /")), (3, make_entry("a /")))
+    assert [number for number, _ in read_page(path, "a /", 3)] == [1]
+    assert [[number for number, _ in batch] for batch in read_all(path, 3)] == [[1, 2]]
+
+
+def test_what_was_not_committed_is_not_there(path, make_entry) -> None:
+    table = Table.open(path)
+    table.begin(durable=False)
+    table.put([row_of(1, make_entry())])
+    table.rollback()
+    table.close()
+    assert list(read_all(path, 9)) == []
+
+
+@pytest.mark.parametrize("foreign", [b"no database at all" * 100, None])
+def test_a_foreign_file_is_set_aside_and_the_index_begun_anew(path, make_entry, foreign) -> None:
+    if foreign is not None:
+        path.write_bytes(foreign)
+    else:
+        other = sqlite3.connect(path)
+        other.execute("CREATE TABLE theirs (x)")
+        other.commit()
+        other.close()
+    before = path.read_bytes()
+    fill(path, (1, make_entry()))
+    assert path.with_name("index.sqlite.set-aside").read_bytes() == before
+    assert len(list(read_all(path, 9))) == 1
