@@ -121,7 +121,7 @@ def stream() -> type[Stream]:
 
 @pytest.fixture
 def cache(clock: FakeClock) -> Cache:
-    return Cache(clock, {"free": 100_000, "enterprise": 100_000}, max_body_bytes=1000)
+    return Cache(clock, {"free": 100_000, "enterprise": 100_000}, gather_bytes=1000)
 
 
 @pytest.fixture

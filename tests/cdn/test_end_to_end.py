@@ -61,7 +61,7 @@ async def test_a_page_is_cached_purged_and_fetched_anew_over_real_sockets(tmp_pa
         ):
             first = await visitor.get("/")
             assert first.content == b"site.example first"
-            assert first.headers["cache-status"] == "n1; fwd=miss; fwd-status=200; stored"
+            assert first.headers["cache-status"] == "n1; fwd=uri-miss; fwd-status=200; stored"
             assert first.headers.get_list("date") == [first.headers["date"]]
             assert "blackstart-plan" not in first.headers
 

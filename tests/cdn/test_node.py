@@ -64,8 +64,8 @@ async def test_which_plan_a_site_has_never_leaves_the_node(node, origin) -> None
     for response in (await node.answer(PAGE), await node.answer(PAGE)):
         assert "blackstart-plan" not in response.headers
         assert response.headers.get("cache-control") == "max-age=0"
-    assert node.cache.used_bytes("enterprise") > 0
-    assert node.cache.used_bytes("free") == 0
+    assert node.cache.memory.quotas.used_bytes("enterprise") > 0
+    assert node.cache.memory.quotas.used_bytes("free") == 0
 
 
 async def test_sites_never_share_a_page(node, origin) -> None:
@@ -380,11 +380,11 @@ async def test_nothing_is_left_of_a_fetch_however_it_ends(node, origin, clock) -
 
 
 async def test_a_busy_free_site_never_pushes_an_enterprise_page_out(clock, origin) -> None:
-    node = Node(clock, origin, Cache(clock, {"free": 2000, "enterprise": 2000}), name="n1")
+    node = Node(clock, origin, Cache(clock, {"free": 20_000, "enterprise": 20_000}), name="n1")
     origin.says(**KEEP, blackstart_plan="enterprise")
     await node.answer(PAGE)
     origin.says(**KEEP)
-    for number in range(20):
+    for number in range(60):
         await node.answer(Request("GET", f"/{number}", "free.example"))
     assert status_of(await node.answer(PAGE)) == "n1; hit; ttl=60"
     text = node.metrics.text().decode()

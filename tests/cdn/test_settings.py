@@ -19,7 +19,7 @@ async def test_a_node_is_built_from_the_environment(environment, tmp_path) -> No
     environment.setenv("BLACKSTART_QUOTAS_MB", '{"free": 1, "pro": 2}')
     environment.setenv("BLACKSTART_STALE_IF_ERROR", "false")
     node = build_app().node
-    assert (node.name, node.stale_if_error) == ("n7", False)
+    assert (node.name, node.policy.stale_if_error) == ("n7", False)
     assert node.cache.memory.quotas.quotas == {"free": 2**20, "pro": 2**21}
     assert node.cache.disk is not None
     assert node.cache.disk.quotas.quotas == {"free": 2**22, "pro": 2**23}

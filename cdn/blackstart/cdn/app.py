@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from blackstart.cdn.hop import Receive, Scope, Send
 from blackstart.cdn.message import Headers, Request, Response, close_body, plain
 from blackstart.cdn.node import Node
-from blackstart.cdn.quota import MEBIBYTE
+from blackstart.cdn.storage.quota import MEBIBYTE
 
 log = structlog.get_logger(__name__)
 

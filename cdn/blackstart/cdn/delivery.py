@@ -31,7 +31,7 @@ from blackstart.cdn.rules.answering import (
 from blackstart.cdn.rules.decision import current_age_s
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
-from blackstart.cdn.storage.intake import Intake
+from blackstart.cdn.storage.intake import Follower
 
 
 def age_of(entry: Entry, now: float) -> tuple[str, str]:
@@ -82,23 +82,22 @@ async def from_cache(
     return _shaped(request, entry.status, headers, shape, body, entry.size)
 
 
-def from_intake(
-    request: Request, entry: Entry, intake: Intake, length: int | None, *fields: tuple[str, str]
+async def from_intake(
+    request: Request, entry: Entry, body: Follower, length: int | None, *fields: tuple[str, str]
 ) -> Response:
     """The answer from a body that is still coming, whose length may not be known yet."""
     headers = Headers.from_packed(entry.head).plus(*fields)
     if entry.part is not None:
-        return Response(entry.status, headers, intake.follow())
+        return Response(entry.status, headers, body)
     shape = shape_of(request, entry.status, headers, length, entry.stored_at)
     if isinstance(shape, Parts) and len(shape.parts) == 1:
         assert length is not None
         part = shape.parts[0]
-        body = _Slice(intake.follow(), part)
-        return Response(206, part_headers(headers, part, length), body)
-    if isinstance(shape, Parts):
-        shape = Whole()  # Several parts of what is not there yet: all of it is right, too.
-    if isinstance(shape, Whole) and request.method != "HEAD":
-        return Response(entry.status, headers, intake.follow())
+        return Response(206, part_headers(headers, part, length), _Slice(body, part))
+    if isinstance(shape, Whole | Parts):
+        # Several parts of what is not there yet: all of it is right, too.
+        return Response(entry.status, headers, body)
+    await body.aclose()
     return _shaped(request, entry.status, headers, shape, b"", length or 0)
 
 

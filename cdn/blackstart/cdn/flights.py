@@ -116,6 +116,8 @@ async def _fill(kept: Kept) -> None:
         async for chunk in pieces(kept.response.body):
             kept.intake.write(chunk)
             await kept.intake.drain()
+            if not kept.intake.joinable and not kept.intake.followers:
+                raise HopError("nobody reads this body any more, and it cannot be kept")
         kept.intake.commit()
     except HopError as error:
         kept.intake.abort(error)

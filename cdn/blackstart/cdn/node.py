@@ -80,10 +80,10 @@ class Node:
         self.hop = hop
         self.cache = cache
         self.name = name
-        self.metrics = Metrics(cache.plans)
+        self.metrics = Metrics(cache.memory.quotas.quotas)
         cache.on_evict = self.metrics.evicted
-        for plan in cache.plans:
-            self.metrics.watch("memory", plan, partial(cache.used_bytes, plan))
+        for plan in cache.memory.quotas.quotas:
+            self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
         self._policy = policy or Policy()
         self._passage = Passage(name, identity or name)
         self._origin = Origin(
@@ -301,14 +301,16 @@ class Node:
             status = self._status.forwarded(
                 reason, response.status, stored=not collapsed, collapsed=collapsed
             )
-            fields = [("cache-status", status)]
+            fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:
                 fields.append(age_of(entry, now))
             if isinstance(response.body, bytes):
                 body = response.body
                 return self._counted(from_memory(request, entry, body, *fields), entry.plan)
+            follower = outcome.intake.follow() if collapsed else outcome.leader
+            assert follower is not None
             length = announced_bytes(response)
-            answer = from_intake(request, entry, outcome.intake, length, *fields)
+            answer = await from_intake(request, entry, follower, length, *fields)
             return self._counted(answer, entry.plan)
         if isinstance(outcome, Confirmed):
             return await self._from_confirmed(request, key, outcome, reason, collapsed, now)
@@ -405,7 +407,8 @@ def _reason(decision: Decision) -> str:
 def _serves(outcome: Outcome, request: Request) -> bool:
     """Whether what one visitor waited for also answers another."""
     if isinstance(outcome, Kept):
-        return matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
+        fits = matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
+        return fits and (outcome.leader is None or outcome.intake.joinable)
     if isinstance(outcome, Confirmed):
         return matches(outcome.entry.selecting, request.headers)
     return isinstance(outcome, Failed)

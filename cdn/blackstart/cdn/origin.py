@@ -22,8 +22,9 @@ from blackstart.cdn.rules.validating import (
     updated,
     validation_of,
 )
-from blackstart.cdn.storage.cache import Cache, Fetch
+from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
+from blackstart.cdn.storage.fetch import Fetch
 from blackstart.clock import Clock
 from blackstart.errors import HopError, StorageError
 
@@ -131,7 +132,7 @@ class Origin:
             if describes(response, held):
                 self._confirmed(request, held, response, fetch, asked_at, now)
             else:
-                self._cache.replace(held, replace(held, stale=True))
+                held.stale = True
             return Unshared(response)
         return None
 
@@ -147,8 +148,7 @@ class Origin:
         entry, may_stay = updated(
             request, held, response, self.policy, asked_at=asked_at, received_at=now
         )
-        if may_stay and not fetch.outdates(held.tags):
-            self._cache.replace(held, entry)
+        if may_stay and self._cache.replace(held, entry, fetch):
             return Confirmed(entry, response.status)
         body = None if fetch.outdates(held.tags) else self._cache.peek(held)
         self._cache.drop([held])
@@ -195,11 +195,12 @@ class Origin:
                 received_at=now,
                 plan=self.plan(response),
             )
-            intake = None
             if not fetch.outdates(entry.tags):
                 intake = self._cache.intake(entry, fetch, announced_bytes(response))
-            if intake is not None:
-                return Kept(entry, intake, response)
+                is_whole = isinstance(response.body, bytes)
+                own = [pair for pair in public.headers if pair[0] in storage.unkept_fields]
+                leader = None if is_whole else intake.follow()
+                return Kept(entry, intake, response, leader, tuple(own))
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
         return Failed(public) if response.status >= 500 else Unshared(public)

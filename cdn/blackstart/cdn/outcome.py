@@ -6,17 +6,23 @@ from dataclasses import dataclass
 
 from blackstart.cdn.message import Response, close_body
 from blackstart.cdn.storage.entry import Entry
-from blackstart.cdn.storage.intake import Intake
+from blackstart.cdn.storage.intake import Follower, Intake
 from blackstart.errors import HopError
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """It is being stored: whoever it fits may read it from `intake` as it comes."""
+    """It is being stored: whoever it fits may read it from `intake` as it comes.
+
+    `leader` is the place of the visitor who caused it, if it comes in pieces;
+    `own` are the fields that are for that visitor only.
+    """
 
     entry: Entry
     intake: Intake
     response: Response
+    leader: Follower | None = None
+    own: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,9 @@ class Failed:
 
 async def give_up(outcome: Outcome | None) -> None:
     """Free what nobody will read."""
-    if isinstance(outcome, Unshared):
+    if isinstance(outcome, Kept) and outcome.leader is not None:
+        await outcome.leader.aclose()
+    elif isinstance(outcome, Unshared):
         await close_body(outcome.response.body)
     elif isinstance(outcome, Failed) and isinstance(outcome.cause, Response):
         await close_body(outcome.cause.body)

@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from blackstart.cdn.app import CdnApp
 from blackstart.cdn.hop import SocketHop
 from blackstart.cdn.node import Node
-from blackstart.cdn.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
 from blackstart.cdn.rules.policy import DAY_S, Policy
 from blackstart.cdn.storage.cache import Cache
+from blackstart.cdn.storage.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
 from blackstart.clock import WallClock
 
 
@@ -65,7 +65,7 @@ def build_app(settings: CdnSettings | None = None) -> CdnApp:
             connect_timeout_s=settings.connect_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         ),
-        Cache(clock, quotas, max_body_bytes=settings.max_body_mb * MEBIBYTE),
+        Cache(clock, quotas, gather_bytes=settings.max_body_mb * MEBIBYTE),
         name=settings.node_name,
         policy=Policy(
             stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s

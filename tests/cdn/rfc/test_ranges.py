@@ -154,6 +154,15 @@ async def test_a_stored_part_serves_what_lies_within(bench, asked, part) -> None
     assert response.headers.get("content-range") == f"bytes {first}-{first + len(part) - 1}/10"
 
 
+async def test_several_parts_are_stored_side_by_side(bench) -> None:
+    for first, end in ((0, 3), (5, 8)):
+        bench.origin.answer = part_of(first, end)
+        await bench.visit({"range": f"bytes={first}-{end - 1}"})
+    assert (await bench.visit({"range": "bytes=1-2"})).body == b"12"
+    assert (await bench.visit({"range": "bytes=6-7"})).body == b"67"
+    assert bench.asked == 2
+
+
 async def test_the_end_of_a_page_is_a_part_too(bench) -> None:
     bench.origin.answer = part_of(5, 10)
     await bench.visit({"range": "bytes=5-"})
@@ -161,14 +170,21 @@ async def test_the_end_of_a_page_is_a_part_too(bench) -> None:
     assert bench.asked == 1
 
 
-@pytest.mark.parametrize("fields", [{}, {"range": "bytes=0-2"}, {"range": "bytes=6-8"}])
-async def test_a_stored_part_serves_nothing_else(bench, fields) -> None:
+@pytest.mark.parametrize(
+    ("fields", "status", "body"),
+    [
+        ({}, 200, BODY),
+        ({"range": "bytes=0-2"}, 206, b"012"),
+        ({"range": "bytes=6-8"}, 206, b"678"),
+    ],
+)
+async def test_a_stored_part_serves_nothing_else(bench, fields, status, body) -> None:
     bench.origin.answer = part_of(2, 7)
     await bench.visit({"range": "bytes=2-6"})
     bench.says(200, FRESH, BODY)
     response = await bench.visit(fields)
     assert bench.asked == 2
-    assert (response.status, response.body) == (200, BODY)
+    assert (response.status, response.body) == (status, body)
 
 
 async def test_a_stored_part_is_completed(bench) -> None:

@@ -1,4 +1,4 @@
-"""Validation, and what a 304 or a HEAD changes (RFC 9111 sections 3.2, 4.3; RFC 9110 section 13)."""
+"""Validation, and what a 304 or a HEAD changes (RFC 9111 sections 3.2, 4.3; RFC 9110, 13)."""
 
 import pytest
 

@@ -91,7 +91,8 @@ def decide(request: Request, stored: Sequence[Entry], now: float, policy: Policy
 def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str]:
     """The stored response that fits a request (section 4.1), or why there is none.
 
-    Of several the newest is taken, whole ones before parts.
+    Of several the newest is taken; whole ones before parts, and of those one
+    that has what is asked for.
     """
     if not stored:
         return None, "uri-miss"
@@ -102,7 +103,12 @@ def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str
         fitting = [entry for entry in fitting if entry.rules & Rule.AUTHORIZED]
         if not fitting:
             return None, "request"
-    return max(fitting, key=lambda entry: (entry.part is None, made_at(entry))), ""
+
+    def rank(entry: Entry) -> tuple[bool, bool, float]:
+        is_whole = entry.part is None
+        return is_whole, is_whole or _has_what_is_asked(request, entry), made_at(entry)
+
+    return max(fitting, key=rank), ""
 
 
 def made_at(entry: Entry) -> float:

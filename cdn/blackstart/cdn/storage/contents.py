@@ -112,7 +112,8 @@ class Contents:
     def _displaced_by(self, entry: Entry) -> list[Entry]:
         """The same variant, held already; else, when a page has too many, the one used longest ago.
 
-        A complete response also takes the place of parts of that variant.
+        A complete response also takes the place of parts of that variant, and one
+        that varies that of one that did not, which would go on to fit everybody.
         """
         held = self.page(entry.key)
         if not held:
@@ -120,7 +121,7 @@ class Contents:
         out = [
             other
             for other in held
-            if other.selecting == entry.selecting
+            if other.selecting in (entry.selecting, ())
             and (entry.part is None or entry.part == other.part)
         ]
         return out or (list(held[-1:]) if len(held) >= MOST_VARIANTS else [])
