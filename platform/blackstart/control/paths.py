@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 API_PREFIX = "/api/v1"
+HOOKS_PREFIX = "/build_hooks"
 _UPLOAD = re.compile(rf"{API_PREFIX}/deploys/[^/]+/files/.+", re.DOTALL)
 
 
 def is_api(path: str) -> bool:
     """Whether JSON is spoken at this path, and no HTML."""
-    return path == API_PREFIX or path.startswith(f"{API_PREFIX}/")
+    return path == API_PREFIX or path.startswith((f"{API_PREFIX}/", f"{HOOKS_PREFIX}/"))
 
 
 def is_upload(method: str, path: str) -> bool:
