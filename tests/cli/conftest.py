@@ -45,7 +45,10 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @dataclass
 class FakeApi:
-    """A control API that says what a test wants it to say, and keeps what it was asked."""
+    """A control API that says what a test wants it to say, and keeps what it was asked.
+
+    The answers to the request `silent` never come to their end.
+    """
 
     url: str = ""
     answers: dict[str, list[Any]] = field(default_factory=dict)

@@ -80,9 +80,8 @@ def test_a_log_of_no_build_is_refused_at_once(call: Call, fake_api: FakeApi) -> 
     assert len(fake_api.asked) == 1
 
 
-def test_where_nobody_answers_no_log_is_followed(
-    call: Call, fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("fake_api")
+def test_where_nobody_answers_no_log_is_followed(call: Call) -> None:
     done = call("build", "log", ID, "--follow", "--api", "http://127.0.0.1:1")
     assert done.code == 1
     assert done.err.startswith("error: nothing answers at http://127.0.0.1:1")

@@ -78,15 +78,19 @@ def write_hook(folder: Path, address: str, hook_id: str, secret: str) -> Path:
     try:
         replaces = os.path.lexists(path)
         if replaces and not _is_ours(path):
-            raise ConflictError(
-                f"{path} is somebody else's, and was left as it is",
-                hint="move it away, or have it run a script of yours that does both",
-            )
+            raise _foreign(path)
         folder.mkdir(exist_ok=True)
         _write(path, _script(address + hook_path(hook_id), secret), replaces)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _foreign(path: Path) -> ConflictError:
+    return ConflictError(
+        f"{path} is somebody else's, and was left as it is",
+        hint="move it away, or have it run a script of yours that does both",
+    )
 
 
 def _script(url: str, secret: str) -> str:
@@ -116,7 +120,10 @@ def _write(path: Path, script: str, replaces: bool) -> None:
         if replaces:
             os.replace(name, path)
         else:
-            os.link(name, path)
+            try:
+                os.link(name, path)
+            except FileExistsError:
+                raise _foreign(path) from None
     finally:
         Path(name).unlink(missing_ok=True)
     parent = os.open(path.parent, os.O_RDONLY)
