@@ -65,7 +65,7 @@ def list_hooks(
     elif not hooks:
         print("There are no hooks yet; make one with `blackstart hook create`.", file=sys.stderr)
     else:
-        columns = {"Id": False, "Title": True, "Branch": True, "Signed": False, "Made": False}
+        columns = {"Id": False, "Title": True, "Branch": True, "Signed": False, "Made (UTC)": False}
         print_table(columns, (_row(each) for each in hooks))
 
 

@@ -59,7 +59,7 @@ def list_sites(as_json: AsJson = False, api: Api = None, token_file: TokenFile =
     elif not sites:
         print("There are no sites yet; make one with `blackstart site create`.", file=sys.stderr)
     else:
-        columns = {"Id": False, "Name": True, "Plan": False, "Shows": False, "Since": False}
+        columns = {"Id": False, "Name": True, "Plan": False, "Shows": False, "Since (UTC)": False}
         rows = ([each["id"], each["name"], each["plan"], *_shown(each)] for each in sites)
         print_table(columns, rows)
 
