@@ -6,6 +6,7 @@ import re
 
 API_PREFIX = "/api/v1"
 HOOKS_PREFIX = "/build_hooks"
+_DEPLOYS = re.compile(rf"{API_PREFIX}/sites/[^/]+/deploys", re.DOTALL)
 _UPLOAD = re.compile(rf"{API_PREFIX}/deploys/[^/]+/files/.+", re.DOTALL)
 
 
@@ -17,3 +18,14 @@ def is_api(path: str) -> bool:
 def is_upload(method: str, path: str) -> bool:
     """Whether this request sends a deploy's file: its body is streamed and of any length."""
     return method == "PUT" and _UPLOAD.fullmatch(path) is not None
+
+
+def is_zip(content_type: str) -> bool:
+    """Whether a body says that it is a zip file."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind in ("application/zip", "application/x-zip-compressed")
+
+
+def is_zip_upload(method: str, path: str, content_type: str) -> bool:
+    """Whether this request sends a deploy as one zip file, which is streamed to the disk."""
+    return method == "POST" and _DEPLOYS.fullmatch(path) is not None and is_zip(content_type)

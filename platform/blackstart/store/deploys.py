@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -166,6 +167,16 @@ class Deploys:
         """Every deploy document in `_id` order, as stored."""
         async for raw in self._deploys.find().sort("_id", ASCENDING):
             yield raw
+
+    async def resumable(self, *, since: datetime) -> list[str]:
+        """Ids of the deploys of API clients that may have all their files and nobody at work.
+
+        All that are processing, and those uploading that were made at `since` or later.
+        """
+        recent = {"state": DeployState.UPLOADING, "created_at": {"$gte": since}}
+        query = {"build_id": None, "$or": [{"state": DeployState.PROCESSING}, recent]}
+        cursor = self._deploys.find(query, {"_id": 1}).sort("_id", ASCENDING)
+        return [str(raw["_id"]) async for raw in cursor]
 
     async def move(
         self,
