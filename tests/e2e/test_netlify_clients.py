@@ -46,6 +46,8 @@ def project_with(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[st
     def make(client: str) -> Project:
         folders = os.environ.get(VARIABLE, "").split(os.pathsep)
         found = [Path(each) / "node_modules" for each in folders if each]
+        for each in found:
+            assert each.is_dir(), f"{VARIABLE}: npm has installed nothing in {each.parent}"
         found = [each for each in found if (each / client / "package.json").is_file()]
         if not found:
             pytest.skip(f"{VARIABLE} names no folder in which npm has installed {client}")
