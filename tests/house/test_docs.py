@@ -100,3 +100,10 @@ def test_every_example_of_rules_is_read_without_a_problem() -> None:
         rules = parse_rules({name: text.encode()})
         assert rules.problems == []
         assert rules.redirects or rules.headers
+
+
+def test_the_commands_of_netlify_s_client_that_are_documented_are_those_that_are_tested() -> None:
+    tests = (ROOT / "tests" / "e2e" / "test_netlify_clients.py").read_text()
+    documented = re.findall(r"^ {4}(npx netlify .+)$", ALL, re.MULTILINE)
+    assert len(documented) == 3
+    assert sorted(documented) == sorted(re.findall(r'^[A-Z]+ = "(npx .+)"$', tests, re.MULTILINE))

@@ -41,6 +41,9 @@ class Deploys:
         await self._deploys.create_index(
             [("site_id", ASCENDING), ("number", DESCENDING)], unique=True
         )
+        await self._deploys.create_index(
+            [("site_id", ASCENDING), ("branch", ASCENDING), ("number", DESCENDING)]
+        )
 
     async def insert(self, deploy: Deploy) -> None:
         """Raises: ConflictError when the site has a deploy of that number already."""
@@ -238,6 +241,12 @@ class Deploys:
             },
         )
         return result.matched_count == 1
+
+    async def newest_of_branch(self, site_id: str, branch: str) -> Deploy | InvalidDeploy | None:
+        """The newest ready branch deploy of one branch of a site."""
+        where = {"branch": branch, "state": DeployState.READY, "context": Context.BRANCH}
+        found = await self.of_site(site_id, limit=1, where=where)
+        return found[0] if found else None
 
     async def branches(self, site_id: str) -> dict[str, Deploy | InvalidDeploy]:
         """The newest ready branch deploy of each branch of a site."""
