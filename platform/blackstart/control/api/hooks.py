@@ -83,7 +83,7 @@ def hooks_router(api: ApiContext) -> APIRouter:
 def calls_router(api: ApiContext) -> APIRouter:
     """Where hooks are called, without a token."""
     router = APIRouter(
-        tags=["build hooks"], responses=problem_responses(400, 401, 404, 413, 422, 429, 500, 503)
+        tags=["build hooks"], responses=problem_responses(400, 401, 404, 413, 422, 500, 503)
     )
 
     @router.post(
