@@ -26,6 +26,7 @@ DRILL = (ROOT / "docs" / "drill.md").read_text()
 ACCESS = (ROOT / "docs" / "access.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
+ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
 
 def commands_of(typer_app: Typer) -> list[str]:

@@ -6,13 +6,20 @@ import re
 
 API_PREFIX = "/api/v1"
 HOOKS_PREFIX = "/build_hooks"
+_BESIDE_IT = (f"{HOOKS_PREFIX}/", "/team/")
+"""Where programs call without being the API's clients: git hosts, and a client before it builds."""
 _DEPLOYS = re.compile(rf"{API_PREFIX}/sites/[^/]+/deploys", re.DOTALL)
 _UPLOAD = re.compile(rf"{API_PREFIX}/deploys/[^/]+/files/.+", re.DOTALL)
 
 
 def is_api(path: str) -> bool:
+    """Whether this path is the API's: its answers are counted and tagged."""
+    return path == API_PREFIX or path.startswith(f"{API_PREFIX}/")
+
+
+def speaks_json(path: str) -> bool:
     """Whether JSON is spoken at this path, and no HTML."""
-    return path == API_PREFIX or path.startswith((f"{API_PREFIX}/", f"{HOOKS_PREFIX}/"))
+    return is_api(path) or path.startswith(_BESIDE_IT)
 
 
 def is_upload(method: str, path: str) -> bool:

@@ -19,7 +19,6 @@ from blackstart.model import Context, Deploy, DeployState, InvalidDeploy, Scope
 
 MISSING = problem_responses(404)
 CHANGED = problem_responses(404, 409)
-UPLOADS = problem_responses(404, 409, 413)
 
 
 def deploys_router(api: ApiContext) -> APIRouter:
@@ -86,7 +85,7 @@ def _making(router: APIRouter, api: ApiContext) -> None:
     @router.post(
         "/sites/{site_id}/deploys",
         dependencies=[deploy_scope],
-        responses=UPLOADS,
+        responses=CHANGED,
         openapi_extra=deploy_body_schema(),
     )
     async def create_deploy(
@@ -116,7 +115,7 @@ def _making(router: APIRouter, api: ApiContext) -> None:
         return await _shown(api, request, await desk.incoming.advance(created.id))
 
     @router.put(
-        "/sites/{site_id}/deploys/{deploy_id}", dependencies=[deploy_scope], responses=UPLOADS
+        "/sites/{site_id}/deploys/{deploy_id}", dependencies=[deploy_scope], responses=CHANGED
     )
     async def announce_files(
         request: Request, site_id: str, deploy_id: str, body: AnnounceFiles
