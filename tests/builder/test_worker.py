@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from blackstart.builder.git import Checkout, Git
 from blackstart.errors import StorageError
 from blackstart.model import BuildState, DeployState, Repo, Site
@@ -331,3 +333,26 @@ async def test_a_worker_that_fails_after_it_lost_the_build_leaves_the_deploy_to_
     assert await bench.worker("heir").run_one()
     build = await bench.build(queued)
     assert (build.state, build.deploy_id) == (BuildState.DONE, deploy_id)
+
+
+@pytest.mark.parametrize("where", ["checkout", "upload"])
+async def test_a_site_that_is_deleted_during_its_build_leaves_nothing_behind(
+    bench: Bench, repository: Repository, client_of: Client, where: str
+) -> None:
+    repository.commit({"index.html": b"home"})
+    site = await bench.site(repo=repository.repo)
+    await bench.builds.start(site)
+    api = client_of(bench.control(), "http://control.test/api/v1")
+    api.headers.update(await bench.bearer())
+    source, objects = Pausing(bench.cache), Stalling(bench.objects)
+    place, other = (source, objects) if where == "checkout" else (objects, source)
+    other.go_on.set()
+    worker = bench.worker(source=source, deploys=bench.deploy_service(objects))
+    work = asyncio.create_task(worker.run_one())
+    await reached(place)
+    assert (await api.delete(f"/sites/{site.id}")).status_code == 204
+    place.go_on.set()
+    assert await work
+    assert await bench.store.deploys.of_site(site.id) == []
+    assert await bench.store.sites.find(site.id) is None
+    assert not await worker.run_one()

@@ -174,7 +174,5 @@ def test_help_fits_in_80_columns_and_names_every_scope_and_the_database(call: Ca
 
 
 def test_token_is_among_the_commands(call: Call) -> None:
-    assert [group.name or group.typer_instance.info.name for group in app.registered_groups] == [
-        "token"
-    ]
+    assert "token" in [group.typer_instance.info.name for group in app.registered_groups]
     assert re.search(r"\btoken\b", call("--help").out)

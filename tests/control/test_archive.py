@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blackstart.control.archive import CHUNK_BYTES, Archive, read_archive
-from blackstart.errors import UsageError
+from blackstart.errors import BlackstartError, TooLargeError, UsageError
 from blackstart.model import ManifestFile
 
 SITE = {"index.html": b"<h1>hello</h1>", "a/b/empty": b"", "a/large.bin": bytes(3 * CHUNK_BYTES)}
@@ -49,9 +49,14 @@ def opened(tmp_path: Path) -> Opener:
     return open_archive
 
 
-def refusal(opened: Opener, data: bytes, **limits: int) -> str:
+def refusal(
+    opened: Opener,
+    data: bytes,
+    kind: type[BlackstartError] = UsageError,
+    **limits: int,
+) -> str:
     """The one line with which the archive is refused."""
-    with pytest.raises(UsageError) as refused, opened(data, **limits):
+    with pytest.raises(kind) as refused, opened(data, **limits):
         pass
     assert len(refused.value.message.splitlines()) == 1
     return refused.value.message
@@ -159,19 +164,26 @@ def test_only_common_packing_is_taken(opened: Opener, method: int) -> None:
 
 def test_too_many_files_are_refused(opened: Opener) -> None:
     data = packed({f"{number}": b"" for number in range(4)})
-    assert "more than 3 files: '3' is one too many" in refusal(opened, data, max_files=3)
+    assert "more than 3 files: '3' is one too many" in refusal(
+        opened, data, TooLargeError, max_files=3
+    )
     with opened(data, max_files=4) as archive:
         assert len(archive.entries) == 4
 
 
 def test_a_directory_of_millions_is_not_even_read(opened: Opener) -> None:
     data = packed({f"{number:0200}": b"" for number in range(3_000)})
-    assert refusal(opened, data, max_files=10) == "the archive's directory is too large"
+    assert (
+        refusal(opened, data, TooLargeError, max_files=10) == "the archive's directory is too large"
+    )
 
 
 def test_too_many_bytes_are_refused_as_declared(opened: Opener) -> None:
     data = packed({"a": bytes(60), "b": bytes(41)})
-    assert refusal(opened, data, max_bytes=100) == "the archive has more than 100 bytes, up to 'b'"
+    assert (
+        refusal(opened, data, TooLargeError, max_bytes=100)
+        == "the archive has more than 100 bytes, up to 'b'"
+    )
     with opened(data, max_bytes=101) as archive:
         assert len(archive.entries) == 2
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
 from blackstart.model import DeployState, Scope
+from blackstart.store import ObjectStore
 
 if TYPE_CHECKING:
     from tests.conftest import Bench, Client
@@ -192,3 +195,39 @@ async def test_a_token_may_do_what_its_scope_says(bench: Bench, api: httpx2.Asyn
     assert locking.status_code == 403
     del api.headers["authorization"]
     assert (await api.get("/sites")).status_code == 401
+
+
+async def test_a_full_disk_is_503_and_the_same_upload_succeeds_when_there_is_space(
+    bench: Bench, api: httpx2.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = ObjectStore.open(str(tmp_path / "objects"))
+    monkeypatch.setattr(bench.deploys, "_objects", folder)
+    deploy = await announce(api, FILES)
+    url = f"/deploys/{deploy['id']}/files/index.html"
+    with monkeypatch.context() as patch:
+        patch.setattr("blackstart.store.folder.os.fsync", full)
+        answer = await api.put(url, content=HOME)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage")
+    assert "No space left on device" in answer.json()["message"]
+    asked = (await api.get(f"/deploys/{deploy['id']}")).json()
+    assert (asked["state"], asked["required"]) == ("uploading", deploy["required"])
+    assert (await api.put(url, content=HOME)).status_code == 200
+    assert await send(api, deploy, "app.js", CODE) == 200
+    assert await state(api, deploy) == "ready"
+
+
+async def test_a_deploy_whose_file_never_comes_harms_neither_the_site_nor_the_next_deploy(
+    bench: Bench, api: httpx2.AsyncClient, client_of: Client
+) -> None:
+    await released(api, FILES)
+    waiting = await announce(api, FILES | {"index.html": b"never sent"})
+    visitor = client_of(bench.origin())
+    assert (await visitor.get("/")).content == HOME
+    again = await released(api, FILES | {"index.html": b"sent"})
+    assert (await visitor.get("/")).content == b"sent"
+    assert again["id"] != waiting["id"]
+    left = (await api.get(f"/deploys/{waiting['id']}")).json()
+    assert (left["state"], left["required"]) == ("uploading", [sha1_of(b"never sent")])

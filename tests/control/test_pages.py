@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -11,7 +12,7 @@ from blackstart.control.pages import PER_PAGE
 from blackstart.model import Repo
 
 if TYPE_CHECKING:
-    from tests.conftest import Bench, Client
+    from tests.conftest import Bench, Client, Repository
 
 FILES = {"index.html": b"home"}
 HOST = "http://control.test"
@@ -135,3 +136,48 @@ async def test_the_page_of_a_site_shows_its_builds_and_why_one_failed(
     assert await bench.worker().run_one()
     page = (await browser.get("/sites/docs")).text
     assert "no such folder: /no/such/folder" in page
+
+
+@pytest.mark.parametrize("how", ["built", "sent"])
+async def test_a_deploys_page_shows_its_address_and_the_log_of_its_build(
+    bench: Bench, browser: httpx2.AsyncClient, repository: Repository, how: str
+) -> None:
+    repository.commit(FILES)
+    site = await bench.site("docs", repo=Repo(url=str(repository.folder), branch="main"))
+    if how == "built":
+        build = await bench.builds.start(site)
+        assert await bench.worker().run_one()
+        build = await bench.build(build)
+        assert build.log
+        deploy_id, shown = build.deploy_id, build.log[0]
+    else:
+        deploy_id, shown = (await bench.release(site, FILES)).id, "There was no build"
+    page = (await browser.get(f"/sites/docs/deploys/{deploy_id}")).text
+    assert f"{deploy_id}--docs." in page
+    assert html.escape(shown, quote=False) in page
+    assert "<strong>published</strong>" in page
+    assert f'href="/sites/docs/deploys/{deploy_id}"' in (await browser.get("/sites/docs")).text
+    await bench.site("blog")
+    assert (await browser.get(f"/sites/blog/deploys/{deploy_id}")).status_code == 404
+
+
+async def test_the_page_of_an_invalid_deploy_says_why(
+    bench: Bench, browser: httpx2.AsyncClient, tolerant_browser: httpx2.AsyncClient
+) -> None:
+    deploy = await bench.release(await bench.site("docs"), FILES)
+    invalid = await bench.destroy(deploy.id)
+    page = await tolerant_browser.get(f"/sites/docs/deploys/{deploy.id}")
+    assert page.status_code == 200
+    assert html.escape(invalid.reason, quote=False) in page.text
+    assert (await browser.get(f"/sites/docs/deploys/{deploy.id}")).status_code == 500
+
+
+@pytest.mark.parametrize("kind", ["functions", "edge-functions"])
+async def test_the_logs_of_functions_are_a_page_that_says_there_are_none(
+    bench: Bench, browser: httpx2.AsyncClient, kind: str
+) -> None:
+    await bench.site("docs")
+    page = await browser.get(f"/sites/docs/logs/{kind}")
+    assert page.status_code == 200
+    assert f"No {kind.replace('-', ' ')} here" in page.text
+    assert (await browser.get(f"/sites/nobody/logs/{kind}")).status_code == 404

@@ -190,6 +190,14 @@ async def test_a_method_that_is_not_allowed_names_those_that_are(api: httpx2.Asy
     refused = await api.put("/api/v1/conflict")
     is_problem(refused, 405, "method_not_allowed")
     assert refused.headers["allow"] == "GET"
+    refused = await api.delete("/api/v1/pairs")  # A route each for two of its methods.
+    is_problem(refused, 405, "method_not_allowed")
+    assert refused.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("path", ["/build_hooks/1", "/team/1/nothing"])
+async def test_programs_get_json_beside_the_api_too(api: httpx2.AsyncClient, path: str) -> None:
+    is_problem(await api.get(path), 404, "not_found")
 
 
 def test_the_openapi_document_knows_the_shape(app: FastAPI) -> None:

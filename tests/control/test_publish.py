@@ -370,6 +370,25 @@ async def test_previews_and_branch_deploys_are_ready_and_never_published(
     assert await bench.published_id(site) == shown.id
 
 
+@pytest.mark.parametrize("context", [Context.PREVIEW, Context.BRANCH])
+async def test_the_nodes_forget_what_a_branch_showed_once_its_next_deploy_is_ready(
+    bench: Bench, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = await bench.site()
+    deploy = await bench.processing(site, NEW)
+    fields = {"context": context, "branch": "x"}
+    await bench.store.database["deploys"].update_one({"_id": deploy.id}, {"$set": fields})
+    states = []
+
+    async def purge(tags: Sequence[str]) -> None:
+        states.append((list(tags), (await bench.deploy(deploy.id)).state))
+
+    monkeypatch.setattr(bench.publisher, "_purge", purge)
+    await bench.publisher.publish(deploy.id)
+    purged = [([f"branch-{site.id}-x"], DeployState.READY)]
+    assert states == (purged if context is Context.BRANCH else [])
+
+
 async def test_a_preview_does_not_count_in_the_publish_check_nor_in_a_roll_back(
     bench: Bench,
 ) -> None:

@@ -168,3 +168,19 @@ async def test_a_build_whose_deploy_is_completed_is_always_gone_on_with(
         await bench.builds.start(site)
     bench.outlive_the_lease()
     assert (await take(bench, "heir")).id == queued.id
+
+
+async def test_an_invalid_build_is_passed_over_and_the_next_one_runs(
+    bench: Bench, site: Site
+) -> None:
+    broken = await bench.builds.start(site, commit_ref=COMMIT)
+    old = await bench.builds.start(await bench.site("old", repo=REPO))
+    running = {"state": "running", "lease": {"worker": 7, "until": bench.clock.now()}}
+    raw = bench.store.database["builds"]
+    await raw.update_one({"_id": broken.id}, {"$set": {"attempt": "many"}})
+    await raw.update_one({"_id": old.id}, {"$set": running})
+    bench.clock.advance(1)
+    whole = await bench.builds.start(site, commit_ref=COMMIT)
+    assert (await take(bench)).id == whole.id
+    assert await bench.queue().take("w2") is None
+    assert (await raw.find_one({"_id": broken.id}) or {})["attempt"] == "many"

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DRILL = (ROOT / "docs" / "drill.md").read_text()
 ACCESS = (ROOT / "docs" / "access.md").read_text()
+COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
@@ -37,7 +38,7 @@ def commands_of(typer_app: Typer) -> list[str]:
 
 @pytest.mark.parametrize("command", commands_of(app))
 def test_every_command_is_documented(command: str) -> None:
-    assert re.search(rf"blackstart {command}\b", ALL)
+    assert re.search(rf"^\| `blackstart {command}\b[^`]*` \| \S", COMMANDS, re.MULTILINE)
 
 
 @pytest.mark.parametrize("scope", sorted(Scope))
@@ -100,3 +101,10 @@ def test_every_example_of_rules_is_read_without_a_problem() -> None:
         rules = parse_rules({name: text.encode()})
         assert rules.problems == []
         assert rules.redirects or rules.headers
+
+
+def test_the_commands_of_netlify_s_client_that_are_documented_are_those_that_are_tested() -> None:
+    tests = (ROOT / "tests" / "e2e" / "test_netlify_clients.py").read_text()
+    documented = re.findall(r"^ {4}(npx netlify .+)$", ALL, re.MULTILINE)
+    assert len(documented) == 3
+    assert sorted(documented) == sorted(re.findall(r'^[A-Z]+ = "(npx .+)"$', tests, re.MULTILINE))

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from tests.conftest import manifest_of
 
 from blackstart.errors import StorageError
-from blackstart.model import Deploy, Plan, Site, Tree
+from blackstart.model import Context, Deploy, Plan, Site, Tree
 from blackstart.origin import Origin
 from blackstart.origin.answers import WHOLE_BYTES
 from blackstart.store import ObjectStore
-from blackstart.store.objects import blob_key, tree_key
+from blackstart.store.objects import blob_key, one_chunk, tree_key
 
 if TYPE_CHECKING:
     from tests.conftest import Bench, Client
@@ -206,6 +207,55 @@ async def test_a_permalink_shows_its_deploy_whatever_is_published(
     answer = await visitor.get("/", headers={"host": f"{deploy.id}--docs.localhost"})
     assert (answer.status_code, answer.content) == (200, HOME)
     assert answer.headers["cache-tag"] == f"site-{site.id},deploy-{deploy.id}"
+
+
+async def branch_deploy(bench: Bench, site: Site, branch: str, data: bytes) -> Deploy:
+    deploy = await bench.deploys.create(
+        site.id, manifest_of({"index.html": data}), branch=branch, context=Context.BRANCH
+    )
+    await bench.deploys.upload(deploy.metadata.pending_uploads[0], one_chunk(data))
+    await bench.deploys.finish(deploy.id)
+    await bench.publisher.publish(deploy.id)
+    return deploy
+
+
+async def test_a_branchs_address_shows_its_newest_ready_deploy(
+    bench: Bench, site: Site, deploy: Deploy, visitor: httpx2.AsyncClient
+) -> None:
+    host = {"host": "x--docs.localhost"}
+    assert (await visitor.get("/", headers=host)).status_code == 404
+    for data in (b"one", b"two"):
+        newest = await branch_deploy(bench, site, "x", data)
+        assert (await visitor.get("/", headers=host)).content == data
+    await branch_deploy(bench, site, "y", b"another branch")
+    await branch_deploy(bench, await bench.site("blog"), "x", b"another site")
+    await bench.deploys.create(
+        site.id, manifest_of({"a": b"to come"}), branch="x", context=Context.BRANCH
+    )
+    answer = await visitor.get("/", headers=host)
+    assert (answer.status_code, answer.content) == (200, b"two")
+    tags = f"site-{site.id},deploy-{newest.id},branch-{site.id}-x"
+    assert answer.headers["cache-tag"] == tags
+    assert (await visitor.get("/")).content == HOME
+
+
+async def test_the_site_s_own_branch_and_unknown_ones_have_no_address_of_their_own(
+    deploy: Deploy, visitor: httpx2.AsyncClient, origin: Origin
+) -> None:
+    for host in ("main--docs.localhost", "nothing--docs.localhost", "x--nobody.localhost"):
+        answer = await visitor.get("/", headers={"host": host})
+        assert (answer.status_code, answer.headers["cdn-cache-control"]) == (404, "no-store")
+    assert origin.metrics.failed() == 0
+
+
+async def test_a_branchs_address_whose_deploy_lost_its_pointer_is_a_failure(
+    bench: Bench, site: Site, visitor: httpx2.AsyncClient, origin: Origin
+) -> None:
+    bench.safeguards.enable("honest-origin")
+    await bench.destroy((await branch_deploy(bench, site, "x", b"one")).id)
+    answer = await visitor.get("/", headers={"host": "x--docs.localhost"})
+    assert answer.status_code == 503
+    assert origin.metrics.failed() == 1
 
 
 async def test_a_permalink_never_shows_another_sites_deploy(

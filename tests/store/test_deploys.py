@@ -295,6 +295,10 @@ async def test_each_branch_has_its_newest_ready_branch_deploy(store: MetadataSto
     )
     found = await store.deploys.branches("s1")
     assert {name: deploy.number for name, deploy in found.items()} == {"a": 3, "b": 2}
+    for name, deploy in found.items():
+        assert await store.deploys.newest_of_branch("s1", name) == deploy
+    for site_id, name in (("s1", a_deploy(5).branch), ("s2", "a")):
+        assert await store.deploys.newest_of_branch(site_id, name) is None
 
 
 async def test_deploys_and_manifests_of_a_site_are_forgotten_together(store: MetadataStore) -> None:

@@ -9,10 +9,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from blackstart.cli.build import build
 from blackstart.cli.drill import drill
+from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
+from blackstart.cli.site import site
 from blackstart.cli.test import test
 from blackstart.cli.token import token
 from blackstart.cli.up import up
@@ -32,6 +35,9 @@ app.command()(incidents)
 app.command()(up)
 app.command()(serve)
 app.command()(safeguards)
+app.add_typer(site)
+app.add_typer(build)
+app.add_typer(hook)
 app.add_typer(token)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 

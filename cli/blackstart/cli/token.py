@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from blackstart.cli.tables import print_json
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -57,7 +59,7 @@ def create(
     life = None if days is None else timedelta(days=days)
     made, secret = _with_tokens(lambda tokens: tokens.create(name, scopes, life))
     if as_json:
-        _print_json(_row(made) | {"token": secret})
+        print_json(_row(made) | {"token": secret})
         return
     until = f"until {_day(made.expires_at)}" if made.expires_at else "until it is revoked"
     print(f"token {made.id}: {' '.join(made.scopes)}, valid {until}", file=sys.stderr)
@@ -73,7 +75,7 @@ def list_tokens(as_json: AsJson = False) -> None:
     tokens = _with_tokens(lambda tokens: tokens.list())
     now = WallClock().now()
     if as_json:
-        _print_json([_row(each) | {"state": each.state(now)} for each in tokens])
+        print_json([_row(each) | {"state": each.state(now)} for each in tokens])
     else:
         _print_table([(each, each.state(now)) for each in tokens])
 
@@ -139,12 +141,6 @@ def _row(each: Token) -> dict[str, Any]:
 
 def _day(at: datetime) -> str:
     return f"{at:%Y-%m-%d}"
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))
 
 
 def _print_table(tokens: list[tuple[Token, str]]) -> None:

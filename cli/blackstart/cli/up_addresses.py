@@ -48,11 +48,8 @@ def print_addresses(platform: Platform) -> None:
     )
     _print_lines(
         "Then make a site from a repository, build it, and fetch its page through a node:",
-        """curl --json '{"name": "mine", "repo_url": "/path/to/repository"}' \\""",
-        '  -H "Authorization: Bearer $BLACKSTART_API_TOKEN" \\',
-        "  $BLACKSTART_API_URL/api/v1/sites",
-        "curl -X POST $BLACKSTART_API_URL/api/v1/sites/mine/builds \\",
-        '  -H "Authorization: Bearer $BLACKSTART_API_TOKEN"',
+        "./blackstart site create mine --repo /path/to/repository",
+        "./blackstart build start mine --follow",
         f"curl -H 'Host: mine.{platform.settings.domain}' {node}/",
     )
     end = "" if platform.plan.data else ", removed at the end"

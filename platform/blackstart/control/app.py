@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from blackstart.control.api import ApiContext, api_router
 from blackstart.control.desk import Desk
+from blackstart.control.document import DocumentedApi
 from blackstart.control.front import put_in_front
 from blackstart.control.pages import pages_router
 from blackstart.safeguards import Safeguards
@@ -28,7 +29,7 @@ def control_app(
 
     `rate_limit` is in requests per minute for each token or address, 0 for no limit.
     """
-    app = FastAPI(
+    app = DocumentedApi(
         title="Blackstart control plane",
         version="1",
         description=DESCRIPTION,

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from blackstart.errors import UsageError
+from blackstart.errors import TooLargeError, UsageError
 from blackstart.model import ManifestFile, check_site_path
 
 CHUNK_BYTES = 256 * 1024
@@ -109,7 +109,8 @@ def read_archive(path: Path, *, max_files: int, max_bytes: int) -> Archive:
 
     Raises: UsageError, which names the entry, for a file that is no whole zip
     archive, a path outside the site (see `check_site_path`) or listed twice,
-    links and special files, encrypted or overlapping entries, or too much.
+    links and special files, encrypted or overlapping entries; TooLargeError
+    for too much.
     """
     source = _Bounded(path, max_files)
     try:
@@ -135,7 +136,7 @@ class _Bounded(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > max(self._most, CHUNK_BYTES):
-            raise UsageError("the archive's directory is too large", hint="send fewer files")
+            raise TooLargeError("the archive's directory is too large", hint="send fewer files")
         return super().read(size) or b""
 
 
@@ -164,13 +165,15 @@ def _is_file(info: zipfile.ZipInfo) -> bool:
 def _check_amount(infos: list[zipfile.ZipInfo], *, max_files: int, max_bytes: int) -> None:
     if len(infos) > max_files:
         name = _shown(infos[max_files].filename)
-        raise UsageError(f"the archive has more than {max_files:,} files: {name} is one too many")
+        raise TooLargeError(
+            f"the archive has more than {max_files:,} files: {name} is one too many"
+        )
     total = 0
     for info in infos:
         total += info.file_size
         if total > max_bytes:
             name = _shown(info.filename)
-            raise UsageError(f"the archive has more than {max_bytes:,} bytes, up to {name}")
+            raise TooLargeError(f"the archive has more than {max_bytes:,} bytes, up to {name}")
 
 
 def _check_duplicates(infos: list[zipfile.ZipInfo]) -> None:

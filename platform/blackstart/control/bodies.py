@@ -21,34 +21,34 @@ MAX_JSON_BYTES = 32 * 1024 * 1024
 
 
 class BodyLimit:
-    """ASGI middleware: a body over `limit` bytes gets 413, and what lies beyond is never read.
+    """ASGI middleware: a body over its limit gets 413, and what lies beyond is never read.
 
     A Content-Length over it is refused before the route runs, a body that
-    turns out too long while it is read. Requests for which `streams(method,
-    path)` is true are let through.
+    turns out too long while it is read. `limit_of(scope)` is in bytes; None
+    lets a request through, whatever its length.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int, streams: Callable[[str, str], bool]) -> None:
+    def __init__(self, app: ASGIApp, *, limit_of: Callable[[Scope], int | None]) -> None:
         self._app = app
-        self._limit = limit
-        self._streams = streams
+        self._limit_of = limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._streams(scope["method"], scope["path"]):
+        limit = self._limit_of(scope) if scope["type"] == "http" else None
+        if limit is None:
             await self._app(scope, receive, send)
-        elif _announced(scope) > self._limit:
-            await self._refuse(scope, receive, send)
+        elif _announced(scope) > limit:
+            await _refuse(limit, scope, receive, send)
         else:
-            await self._watch(scope, receive, send)
+            await self._watch(limit, scope, receive, send)
 
-    async def _watch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _watch(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         seen, too_long, started = 0, False, False
 
         async def counted() -> Message:
             nonlocal seen, too_long
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._limit:
+            if seen > limit:
                 too_long = True
                 raise _TooLong
             return message
@@ -66,11 +66,12 @@ class BodyLimit:
             if started:
                 raise
         if too_long and not started:
-            await self._refuse(scope, receive, send)
+            await _refuse(limit, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = TooLargeError(f"the body is longer than {self._limit} bytes")
-        await answer(scope["path"], error)(scope, receive, send)
+
+async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+    error = TooLargeError(f"the body is longer than {limit} bytes")
+    await answer(scope["path"], error)(scope, receive, send)
 
 
 class _TooLong(Exception):

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from blackstart.clock import Clock
 from blackstart.control.access import Access
 from blackstart.control.bodies import MAX_JSON_BYTES, BodyLimit
 from blackstart.control.etags import Etags
-from blackstart.control.paths import is_upload
+from blackstart.control.paths import is_upload, is_zip_upload
 from blackstart.control.problems import Unexpected, install_problems
 from blackstart.control.ratelimit import RateLimit
 from blackstart.control.tokens import TokenService
+from blackstart.control.zipped import MAX_ZIP_BYTES
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore
 from blackstart.web.metrics import HttpMetrics
@@ -40,7 +43,7 @@ def put_in_front(
     metrics = HttpMetrics("control")
     # The last one added is the first to see a request.
     app.add_middleware(Etags)
-    app.add_middleware(BodyLimit, limit=MAX_JSON_BYTES, streams=is_upload)
+    app.add_middleware(BodyLimit, limit_of=_body_limit)
     app.add_middleware(Unexpected)
     if rate_limit:
         app.add_middleware(RateLimit, access=access, clock=clock, limit=rate_limit)
@@ -50,3 +53,12 @@ def put_in_front(
     for path, endpoint in probe_endpoints(metrics.registry, needed).items():
         app.add_api_route(path, endpoint, include_in_schema=False)
     return access
+
+
+def _body_limit(scope: Scope) -> int | None:
+    """In bytes. The route that takes a file counts for itself, and says which file it was."""
+    method, path = scope["method"], scope["path"]
+    if is_upload(method, path):
+        return None
+    zipped = is_zip_upload(method, path, Headers(scope=scope).get("content-type", ""))
+    return MAX_ZIP_BYTES if zipped else MAX_JSON_BYTES

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from blackstart.model.address import SEPARATOR, branch_address
+
 
 @dataclass(frozen=True)
 class Links:
@@ -20,7 +22,12 @@ class Links:
 
     def deploy(self, deploy_id: str, name: str) -> str:
         """The permalink of one deploy."""
-        return self.site(f"{deploy_id}--{name}")
+        return self.site(f"{deploy_id}{SEPARATOR}{name}")
+
+    def branch(self, branch: str, name: str) -> str | None:
+        """Where a branch's newest deploy is; None for a branch that no host name can hold."""
+        label = branch_address(branch, name)
+        return None if label is None else self.site(label)
 
     def admin(self, name: str) -> str:
         """A site's page for people."""

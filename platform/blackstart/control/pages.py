@@ -1,8 +1,9 @@
-"""The web pages: the list of sites, and one site with its deploys."""
+"""The web pages: the list of sites, one site with its deploys, and one deploy with its log."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
@@ -49,5 +50,23 @@ def pages_router(desk: Desk, safeguards: Safeguards) -> APIRouter:
             ],
         }
         return templates.TemplateResponse(request, "site.html", context)
+
+    @router.get("/sites/{name}/deploys/{deploy_id}")
+    async def deploy_page(request: Request, name: str, deploy_id: str) -> Response:
+        """Where Netlify's command line says that the build's log is."""
+        views = views_for(request)
+        site = await desk.site(name)
+        shown = views.deploy(await desk.deploy_of(site, deploy_id), site)
+        build = await store.builds.get(shown.build_id) if shown.build_id else None
+        context = {"site": site, "deploy": shown, "build": build}
+        return templates.TemplateResponse(request, "deploy.html", context)
+
+    @router.get("/sites/{name}/logs/{kind}")
+    async def function_logs_page(
+        request: Request, name: str, kind: Literal["functions", "edge-functions"]
+    ) -> Response:
+        """Netlify's command line names these for every deploy; here nothing ever runs."""
+        context = {"site": await desk.site(name), "kind": kind.replace("-", " ")}
+        return templates.TemplateResponse(request, "logs.html", context)
 
     return router

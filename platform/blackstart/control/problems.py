@@ -1,10 +1,10 @@
-"""Every error as an answer: JSON below the API's prefix, a small page elsewhere."""
+"""Every error as an answer: JSON where programs call, a small page elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 import structlog
@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blackstart.control.access import challenge
-from blackstart.control.paths import is_api
+from blackstart.control.paths import speaks_json
 from blackstart.errors import (
     BlackstartError,
     ForbiddenError,
@@ -120,13 +121,27 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     code, text = status.phrase.lower().replace(" ", "_").replace("-", "_"), str(error.detail)
+    fields = error.headers
     if status is HTTPStatus.NOT_FOUND:
         text = f"there is nothing at {request.url.path}"
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         text = f"{request.method} is not for {request.url.path}"
+        fields = {"Allow": ", ".join(_methods_at(request))}
     elif status is HTTPStatus.BAD_REQUEST:
         code = "invalid_request"
-    return _answer(request.url.path, status, code, text, fields=error.headers)
+    return _answer(request.url.path, status, code, text, fields=fields)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that is for this path (RFC 9110 section 10.2.1): a route knows only its own."""
+    return [
+        method.value
+        for method in HTTPMethod
+        if any(
+            route.matches({**request.scope, "method": method.value})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def _fields_of(error: BlackstartError) -> dict[str, str]:
@@ -147,7 +162,7 @@ def _answer(
     fields: Mapping[str, str] | None = None,
 ) -> Response:
     problem = Problem(code=code, message=_line(message), hint=_line(hint), deploy_id=deploy_id)
-    if is_api(path):
+    if speaks_json(path):
         return JSONResponse(
             problem.model_dump(exclude_none=True), status_code=status, headers=fields
         )

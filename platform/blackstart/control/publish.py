@@ -7,7 +7,7 @@ from typing import Any
 
 from blackstart.clock import Clock
 from blackstart.control.deploys import valid
-from blackstart.control.purge import Purge, site_tag
+from blackstart.control.purge import Purge, branch_tag, site_tag
 from blackstart.errors import ConflictError, HopError, PublishCheckError
 from blackstart.events import Events
 from blackstart.model import Context, Deploy, DeployState, InvalidDeploy, Site
@@ -179,6 +179,8 @@ class Publisher:
             # Also when it was ready already: who published it may have died before this.
             await self._purge_site(deploy.site_id)
         else:
+            if deploy.context is Context.BRANCH:
+                await self._purge_tag(deploy.site_id, branch_tag(deploy.site_id, deploy.branch))
             self._events(f"deploy.{verdict}", deploy.id, site=deploy.site_id, number=deploy.number)
         return verdict
 
@@ -251,8 +253,11 @@ class Publisher:
         return await self._store.deploys.find(site.published_deploy_id)
 
     async def _purge_site(self, site_id: str) -> None:
+        await self._purge_tag(site_id, site_tag(site_id))
+
+    async def _purge_tag(self, site_id: str, tag: str) -> None:
         try:
-            await self._purge([site_tag(site_id)])
+            await self._purge([tag])
         except HopError as error:
             self._events("purge.failed", site_id, error=error.message)
 

@@ -72,6 +72,11 @@ def deploy_tag(deploy_id: str) -> str:
     return f"deploy-{deploy_id}"
 
 
+def branch_tag(site_id: str, branch: str) -> str:
+    """The tag of everything that was shown as a branch's newest deploy."""
+    return f"branch-{site_id}-{branch}"
+
+
 def custom_tag(site_id: str, tag: str) -> str:
     """A tag that a site gave to an answer of its own; no other site's tag is ever the same.
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blackstart.clock import Clock
 from blackstart.control.access import Access, presented
-from blackstart.control.paths import is_api, is_upload
+from blackstart.control.paths import is_upload, speaks_json
 from blackstart.control.problems import answer
 from blackstart.errors import BlackstartError, RateLimitedError, UnauthorizedError
 
@@ -96,7 +96,7 @@ class RateLimit:
         self._failures = Window(clock, limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_api(scope["path"]):
+        if scope["type"] != "http" or not speaks_json(scope["path"]):
             await self._app(scope, receive, send)
             return
         verdict = await self._judge(Request(scope))

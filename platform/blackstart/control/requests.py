@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from blackstart.model import Context, ManifestFile, Plan
 from blackstart.model.manifest import Sha1
@@ -52,7 +52,7 @@ class CreateDeploy(_ClientBody):
     """A new deploy: a preview as a `draft`, a branch deploy with a `branch` not the site's."""
 
     files: Annotated[dict[str, Sha1], Field(max_length=MAX_FILES)] | None = None
-    draft: bool = False
+    draft: StrictBool = False
     branch: Branch | None = None
     title: Title | None = None
 
@@ -75,14 +75,14 @@ class StartBuild(_ClientBody):
     commit_ref: CommitRef | None = None
     branch: Branch | None = None
     title: Title | None = None
-    clear_cache: bool = False
-    urgent: bool = False
+    clear_cache: StrictBool = False
+    urgent: StrictBool = False
 
 
 class RerunBuild(_ClientBody):
     """The same commit once more."""
 
-    urgent: bool = False
+    urgent: StrictBool = False
 
 
 class CreateHook(_ClientBody):
@@ -90,7 +90,7 @@ class CreateHook(_ClientBody):
 
     title: Annotated[str, Field(min_length=1, max_length=200)] = "build hook"
     branch: Branch | None = None
-    signed: bool = False
+    signed: StrictBool = False
 
 
 class PurgeCache(_ClientBody):

@@ -14,6 +14,13 @@ class BuildSettings(BaseModel):
     repo_branch: str | None
 
 
+class DeployLinks(BaseModel):
+    """A deploy's own address, and that of its branch, which shows the newest deploy of it."""
+
+    permalink: str
+    alias: str | None
+
+
 class DeployOut(BaseModel):
     """A deploy. `state` `invalid` means that its metadata cannot be read: the rest is then null.
 
@@ -32,6 +39,7 @@ class DeployOut(BaseModel):
     admin_url: str | None = None
     deploy_url: str | None = None
     deploy_ssl_url: str | None = None
+    links: DeployLinks | None = None
     context: str | None = None
     draft: bool | None = None
     branch: str | None = None

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from blackstart.clock import Clock, WallClock
 from blackstart.control.app import control_app
 from blackstart.control.desk import Desk, open_desk
+from blackstart.control.janitor import Janitor
 from blackstart.control.purge import NodePurge
 from blackstart.errors import DatabaseError
 from blackstart.events import log_events
@@ -43,12 +44,13 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
             policy=settings.repository_policy(),
             public_url=settings.sites_url(),
         )
-        yield control_app(
-            desk,
-            api_safeguards=safeguards,
-            pages_safeguards=safeguards,
-            rate_limit=settings.rate_limit,
-        )
+        async with clock.beside("janitor", Janitor(desk).run_forever()):
+            yield control_app(
+                desk,
+                api_safeguards=safeguards,
+                pages_safeguards=safeguards,
+                rate_limit=settings.rate_limit,
+            )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from blackstart.control.schemas import (
     BuildHookOut,
     BuildOut,
     BuildSettings,
+    DeployLinks,
     DeployOut,
     FileOut,
     SiteOut,
@@ -55,7 +56,8 @@ class Views:
             )
         known = valid(deploy)
         cancelled = known.state is DeployState.CANCELLED
-        url, permalink = self._links.site(site.name), self._links.deploy(known.id, site.name)
+        url, links = self._links.site(site.name), self._deploy_links(known, site)
+        deploy_url = links.alias or links.permalink
         return DeployOut(
             id=known.id,
             site_id=known.site_id,
@@ -67,8 +69,9 @@ class Views:
             url=url,
             ssl_url=url,
             admin_url=self._links.admin(site.name),
-            deploy_url=permalink,
-            deploy_ssl_url=permalink,
+            deploy_url=deploy_url,
+            deploy_ssl_url=deploy_url,
+            links=links,
             context=known.context.value,
             draft=known.context is Context.PREVIEW,
             branch=known.branch,
@@ -83,6 +86,14 @@ class Views:
             file_count=known.metadata.file_count,
             byte_count=known.metadata.byte_count,
             required=required or [],
+        )
+
+    def _deploy_links(self, deploy: Deploy, site: Site) -> DeployLinks:
+        """A branch deploy has its branch's address as well, which the next one takes over."""
+        of_branch = deploy.context is Context.BRANCH
+        return DeployLinks(
+            permalink=self._links.deploy(deploy.id, site.name),
+            alias=self._links.branch(deploy.branch, site.name) if of_branch else None,
         )
 
     async def sites(self, sites: list[Site]) -> list[SiteOut]:
@@ -148,7 +159,8 @@ class Views:
         )
 
     def branch(self, deploy: Deploy, site: Site) -> BranchOut:
-        url = self._links.deploy(deploy.id, site.name)
+        links = self._deploy_links(deploy, site)
+        url = links.alias or links.permalink
         return BranchOut(
             id=deploy.id,
             deploy_id=deploy.id,

@@ -7,22 +7,17 @@ import tempfile
 from collections.abc import AsyncIterable
 from pathlib import Path
 
-from fastapi import Request
-
 from blackstart.control.archive import Archive, read_archive
+from blackstart.control.deploys import MAX_FILE_BYTES
 from blackstart.control.desk import Desk
 from blackstart.control.requests import MAX_FILES
 from blackstart.errors import StorageError, TooLargeError
 from blackstart.model import Deploy, InvalidDeploy, Site
 
-MAX_ZIP_BYTES = 1024**3
-MAX_UNPACKED_BYTES = 4 * 1024**3
+MAX_ZIP_BYTES = MAX_FILE_BYTES
+"""What may be sent as one file may be sent as one zip file."""
 
-
-def is_zip(request: Request) -> bool:
-    """Whether the body says that it is a zip file."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind in ("application/zip", "application/x-zip-compressed")
+MAX_UNPACKED_BYTES = MAX_FILE_BYTES
 
 
 async def deploy_zip(
@@ -30,7 +25,7 @@ async def deploy_zip(
 ) -> Deploy | InvalidDeploy:
     """Take a zip file whole, or not at all: nothing of a bad one reaches the object store.
 
-    Raises: UsageError for what is no sane zip file; TooLargeError; StorageError
+    Raises: UsageError for what is no sane zip file; TooLargeError, packed or not; StorageError
     when the disk that takes it meanwhile is full.
     """
     with tempfile.TemporaryDirectory(prefix="blackstart-zip-", dir=desk.spool) as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from blackstart.control.purge import custom_tag, deploy_tag, site_tag
+from blackstart.control.purge import branch_tag, custom_tag, deploy_tag, site_tag
 from blackstart.errors import ObjectNotFoundError
 from blackstart.model import Site, TreeEntry
 from blackstart.origin.answer import Answer, Fields, problem
@@ -28,13 +28,17 @@ _CACHE_FIELDS = frozenset({"cache-control", "cdn-cache-control"})
 
 @dataclass(frozen=True)
 class Ask:
-    """What a visitor asks of a site's deploy: the decoded path, the query as sent, the fields."""
+    """What a visitor asks of a site's deploy: the decoded path, the query as sent, the fields.
+
+    `branch` is set where the host named one: its next deploy makes the answer old.
+    """
 
     site: Site
     deploy_id: str
     path: str
     query: str
     fields: Fields
+    branch: str | None = None
 
 
 class Answers:
@@ -102,10 +106,13 @@ _REASONS = {200: Reason.SERVED, 404: Reason.NO_SUCH_PATH, 410: Reason.GONE}
 
 def _common(ask: Ask, published: Published) -> Fields:
     """Who may keep the answer, and what makes it old; briefly while the rules are unread."""
+    tags = [site_tag(ask.site.id), deploy_tag(ask.deploy_id)]
+    if ask.branch is not None:
+        tags.append(branch_tag(ask.site.id, ask.branch))
     return {
         "cache-control": BROWSERS,
         "cdn-cache-control": NODES if published.whole else NODES_SHORT,
-        "cache-tag": f"{site_tag(ask.site.id)},{deploy_tag(ask.deploy_id)}",
+        "cache-tag": ",".join(tags),
         PLAN_FIELD: ask.site.plan.value,
     }
 

@@ -27,7 +27,7 @@ TAG_LINE_CHARS = 8_100
 
 
 class Origin:
-    """Serves the published deploy of every site, and any deploy at its permalink host."""
+    """Serves every site's published deploy, each branch's newest, and any deploy by its id."""
 
     def __init__(
         self,
@@ -88,21 +88,26 @@ class Origin:
         except (ObjectNotFoundError, DigestMismatchError):
             return problem(500, Reason.NO_TREE, "The list of this deploy's files is damaged.")
         query = scope.get("query_string", b"").decode(errors="replace")
-        ask = Ask(site, deploy.id, scope["path"], query, fields)
+        branch = None if target is None else target.branch
+        ask = Ask(site, deploy.id, scope["path"], query, fields, branch)
         return await self._answers.answer(ask, published)
 
     async def _find(self, target: HostTarget) -> tuple[Site, Deploy | InvalidDeploy | None] | None:
         """The site that a host names and the deploy to show: the published or the named one."""
-        if target.deploy_id is None:
+        if target.deploy_id is None and target.branch is None:
             found = await self._store.sites.with_published_deploy(target.site_name)
             if found is not None and found[1] is not None and found[1].site_id != found[0].id:
                 return found[0], None  # No site ever shows another's files.
             return found
         site = await self._store.sites.by_name(target.site_name)
-        deploy = await self._store.deploys.find(target.deploy_id)
-        if site is None or deploy is None or deploy.site_id != site.id:
+        if site is None:
             return None
-        return site, deploy
+        if target.deploy_id is not None:
+            deploy = await self._store.deploys.find(target.deploy_id)
+        else:
+            assert target.branch is not None
+            deploy = await self._store.deploys.newest_of_branch(site.id, target.branch)
+        return None if deploy is None or deploy.site_id != site.id else (site, deploy)
 
     def _pointer_missing(self) -> Answer:
         """Without its pointer nothing says which files a deploy has (the review's 404s)."""

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
 from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
-from blackstart.errors import NotFoundError
+from blackstart.errors import InvalidDocumentError, NotFoundError
 from blackstart.model import Build, BuildState, Lease
 
+log = structlog.get_logger("store")
 _QUEUE_ORDER = [("priority", ASCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
 
 
 class Builds:
-    """The queue of builds, claimed by compare-and-set."""
+    """The queue of builds, claimed by compare-and-set.
+
+    An invalid document is logged and passed over by whoever looks for work: it holds up nobody.
+    """
 
     def __init__(self, collection: AsyncCollection[dict[str, Any]]) -> None:
         self._builds = collection
@@ -56,30 +61,35 @@ class Builds:
     async def in_state(self, state: BuildState) -> list[Build]:
         """All builds in a state, in queue order."""
         cursor = self._builds.find({"state": state}).sort(_QUEUE_ORDER)
-        return [Build.from_mongo(raw) async for raw in cursor]
+        return [build async for raw in cursor if (build := _valid(raw))]
 
     async def waiting(self, site_id: str) -> list[Build]:
         """A site's queued builds, in queue order."""
         query = {"state": BuildState.QUEUED, "site_id": site_id}
-        return [Build.from_mongo(raw) async for raw in self._builds.find(query).sort(_QUEUE_ORDER)]
+        cursor = self._builds.find(query).sort(_QUEUE_ORDER)
+        return [build async for raw in cursor if (build := _valid(raw))]
 
     async def busy_sites(self) -> list[str]:
         """The sites that have a running build."""
         cursor = self._builds.find({"state": BuildState.RUNNING}, {"site_id": 1})
-        return sorted([str(raw["site_id"]) async for raw in cursor])
+        return sorted([str(raw["site_id"]) async for raw in cursor if "site_id" in raw])
 
     async def next_queued(self, *, busy: Sequence[str]) -> Build | None:
         """The first build in queue order whose site is not busy."""
         query: dict[str, Any] = {"state": BuildState.QUEUED}
         if busy:
             query["site_id"] = {"$nin": list(busy)}
-        raw = await self._builds.find_one(query, sort=_QUEUE_ORDER)
-        return None if raw is None else Build.from_mongo(raw)
+        passed = 0
+        while raw := await self._builds.find_one(query, sort=_QUEUE_ORDER, skip=passed):
+            if build := _valid(raw):
+                return build
+            passed += 1
+        return None
 
     async def expired(self, now: datetime) -> list[Build]:
         """Running builds whose worker let its lease run out."""
         query = {"state": BuildState.RUNNING, "lease.until": {"$lt": now}}
-        return [Build.from_mongo(raw) async for raw in self._builds.find(query)]
+        return [build async for raw in self._builds.find(query) if (build := _valid(raw))]
 
     async def claim(self, build: Build, lease: Lease, now: datetime) -> Build | None:
         """Take a queued build; None when somebody else was first or its site is busy."""
@@ -146,6 +156,14 @@ class Builds:
 
     async def delete_of_site(self, site_id: str) -> None:
         await self._builds.delete_many({"site_id": site_id})
+
+
+def _valid(raw: dict[str, Any]) -> Build | None:
+    try:
+        return Build.from_mongo(raw)
+    except InvalidDocumentError as error:
+        log.warning("invalid build passed over", build_id=str(raw["_id"]), reason=error.message)
+        return None
 
 
 def _as_seen(build: Build) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
@@ -39,6 +40,9 @@ class Deploys:
     async def create_indexes(self) -> None:
         await self._deploys.create_index(
             [("site_id", ASCENDING), ("number", DESCENDING)], unique=True
+        )
+        await self._deploys.create_index(
+            [("site_id", ASCENDING), ("branch", ASCENDING), ("number", DESCENDING)]
         )
 
     async def insert(self, deploy: Deploy) -> None:
@@ -167,6 +171,16 @@ class Deploys:
         async for raw in self._deploys.find().sort("_id", ASCENDING):
             yield raw
 
+    async def resumable(self, *, since: datetime) -> list[str]:
+        """Ids of the deploys of API clients that may have all their files and nobody at work.
+
+        All that are processing, and those uploading that were made at `since` or later.
+        """
+        recent = {"state": DeployState.UPLOADING, "created_at": {"$gte": since}}
+        query = {"build_id": None, "$or": [{"state": DeployState.PROCESSING}, recent]}
+        cursor = self._deploys.find(query, {"_id": 1}).sort("_id", ASCENDING)
+        return [str(raw["_id"]) async for raw in cursor]
+
     async def move(
         self,
         deploy_id: str,
@@ -227,6 +241,12 @@ class Deploys:
             },
         )
         return result.matched_count == 1
+
+    async def newest_of_branch(self, site_id: str, branch: str) -> Deploy | InvalidDeploy | None:
+        """The newest ready branch deploy of one branch of a site."""
+        where = {"branch": branch, "state": DeployState.READY, "context": Context.BRANCH}
+        found = await self.of_site(site_id, limit=1, where=where)
+        return found[0] if found else None
 
     async def branches(self, site_id: str) -> dict[str, Deploy | InvalidDeploy]:
         """The newest ready branch deploy of each branch of a site."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from blackstart.control.api.context import ApiContext
@@ -22,8 +22,24 @@ CHANGED = problem_responses(404, 409)
 Responses = dict[int | str, dict[str, Any]]
 
 
-def _speaks(media_type: str) -> Responses:
-    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}
+TEXT: Responses = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+EVENTS: Responses = {
+    200: {
+        "content": {
+            "text/event-stream": {
+                "itemSchema": {
+                    "type": "object",
+                    "properties": {
+                        "event": {"enum": ["line", "end"]},
+                        "id": {"type": "string", "pattern": "^[0-9]+$"},
+                        "data": {"type": "string"},
+                    },
+                    "required": ["event", "id", "data"],
+                }
+            }
+        }
+    }
+}
 
 
 def builds_router(api: ApiContext) -> APIRouter:
@@ -55,8 +71,8 @@ def _reading(router: APIRouter, api: ApiContext) -> None:
     @router.get(
         "/builds/{build_id}/log",
         dependencies=[read],
-        response_class=PlainTextResponse,
-        responses={**MISSING, **_speaks("text/plain")},
+        response_class=Response,  # Of no type: errors are JSON here too.
+        responses={**MISSING, **TEXT},
     )
     async def get_log(build_id: str) -> PlainTextResponse:
         """A build's log so far, as text."""
@@ -67,7 +83,7 @@ def _reading(router: APIRouter, api: ApiContext) -> None:
         "/builds/{build_id}/log/stream",
         dependencies=[read],
         response_class=StreamingResponse,
-        responses={**MISSING, **_speaks("text/event-stream")},
+        responses={**MISSING, **EVENTS},
     )
     async def stream_log(request: Request, build_id: str) -> StreamingResponse:
         """A build's log as server-sent events, until the build has ended.

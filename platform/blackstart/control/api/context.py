@@ -16,7 +16,7 @@ from blackstart.control.views import Views
 from blackstart.model import Scope
 from blackstart.safeguards import Safeguards
 
-ALWAYS = (400, 401, 403, 422, 429, 500, 503)
+ALWAYS = (400, 401, 403, 413, 422, 429, 500, 503)
 """What any route may answer besides what is its own."""
 
 

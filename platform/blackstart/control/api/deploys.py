@@ -9,16 +9,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from blackstart.control.api.context import ApiContext
 from blackstart.control.api.deploy_bodies import create_deploy_body, deploy_body_schema
 from blackstart.control.paging import Paging
+from blackstart.control.paths import is_zip
 from blackstart.control.problems import problem_responses
 from blackstart.control.requests import AnnounceFiles, manifest_files
 from blackstart.control.schemas import BranchOut, DeployOut
-from blackstart.control.zipped import deploy_zip, is_zip
+from blackstart.control.zipped import deploy_zip
 from blackstart.errors import ConflictError
 from blackstart.model import Context, Deploy, DeployState, InvalidDeploy, Scope
 
 MISSING = problem_responses(404)
 CHANGED = problem_responses(404, 409)
-UPLOADS = problem_responses(404, 409, 413)
 
 
 def deploys_router(api: ApiContext) -> APIRouter:
@@ -85,7 +85,7 @@ def _making(router: APIRouter, api: ApiContext) -> None:
     @router.post(
         "/sites/{site_id}/deploys",
         dependencies=[deploy_scope],
-        responses=UPLOADS,
+        responses=CHANGED,
         openapi_extra=deploy_body_schema(),
     )
     async def create_deploy(
@@ -98,7 +98,7 @@ def _making(router: APIRouter, api: ApiContext) -> None:
         The answer's `required` lists the digests to upload.
         """
         site = await desk.site(site_id)
-        if is_zip(request):
+        if is_zip(request.headers.get("content-type", "")):
             zipped = await deploy_zip(desk, site, request.stream(), title=title)
             return await _shown(api, request, zipped)
         body = await create_deploy_body(request)
@@ -115,7 +115,7 @@ def _making(router: APIRouter, api: ApiContext) -> None:
         return await _shown(api, request, await desk.incoming.advance(created.id))
 
     @router.put(
-        "/sites/{site_id}/deploys/{deploy_id}", dependencies=[deploy_scope], responses=UPLOADS
+        "/sites/{site_id}/deploys/{deploy_id}", dependencies=[deploy_scope], responses=CHANGED
     )
     async def announce_files(
         request: Request, site_id: str, deploy_id: str, body: AnnounceFiles

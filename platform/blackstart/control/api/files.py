@@ -27,7 +27,7 @@ def files_router(api: ApiContext) -> APIRouter:
     @router.put(
         "/deploys/{deploy_id}/files/{path:path}",
         dependencies=[api.needs(Scope.DEPLOY)],
-        responses=problem_responses(404, 409, 413),
+        responses=problem_responses(404, 409),
         openapi_extra=BYTES,
     )
     async def upload_file(request: Request, deploy_id: str, path: str) -> FileOut:

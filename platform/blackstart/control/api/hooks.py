@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from blackstart.control.api.context import ApiContext
+from blackstart.control.paths import HOOKS_PREFIX
 from blackstart.control.problems import problem_responses
 from blackstart.control.requests import CreateHook
 from blackstart.control.schemas import BuildHookOut, BuildOut
@@ -17,7 +18,7 @@ MISSING = problem_responses(404)
 
 
 def hooks_router(api: ApiContext) -> APIRouter:
-    """Routes below /sites/{site_id}/build_hooks."""
+    """Routes below /sites/{site_id}/build_hooks, and those that need no site to be named."""
     router, desk = api.router("build hooks"), api.desk
     operate = api.needs(Scope.OPERATE)
 
@@ -77,7 +78,27 @@ def hooks_router(api: ApiContext) -> APIRouter:
         await desk.store.hooks.delete(hook.id)
         return Response(status_code=204)
 
+    _by_id(router, api)
     return router
+
+
+def _by_id(router: APIRouter, api: ApiContext) -> None:
+    """A hook's id names one hook among those of all sites."""
+    desk, operate = api.desk, api.needs(Scope.OPERATE)
+
+    @router.get("/build_hooks/{hook_id}", dependencies=[operate], responses=MISSING)
+    async def find_hook(request: Request, hook_id: str) -> BuildHookOut:
+        """One build hook of any site."""
+        return api.views(request).hook(await desk.store.hooks.get(hook_id))
+
+    @router.delete(
+        "/build_hooks/{hook_id}", status_code=204, dependencies=[operate], responses=MISSING
+    )
+    async def delete_found_hook(hook_id: str) -> Response:
+        """Delete a build hook of any site."""
+        hook = await desk.store.hooks.get(hook_id)
+        await desk.store.hooks.delete(hook.id)
+        return Response(status_code=204)
 
 
 def calls_router(api: ApiContext) -> APIRouter:
@@ -87,7 +108,7 @@ def calls_router(api: ApiContext) -> APIRouter:
     )
 
     @router.post(
-        "/build_hooks/{hook_id}",
+        f"{HOOKS_PREFIX}/{{hook_id}}",
         responses={204: {"description": "A push of another branch: nothing to build."}},
         response_model=BuildOut,
     )
