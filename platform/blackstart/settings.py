@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
@@ -108,13 +108,17 @@ class Settings(BaseSettings):
         return token
 
 
-def load(kind: type[S]) -> S:
-    """Settings from the environment. Raises: UsageError that names the variable at fault."""
+def load(kind: type[S], **given: Any) -> S:
+    """Settings from the environment, but for what is given.
+
+    Raises: UsageError that names what is at fault.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        variable = PREFIX + str(first["loc"][0]).upper()
+        name = str(first["loc"][0])
+        variable = name.replace("_", " ") if name in given else PREFIX + name.upper()
         if first["type"] == "missing":
             raise UsageError(f"{variable} is not set", hint=SEE) from error
         reason = first["msg"].removeprefix("Value error, ")

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import httpx2
 import uvicorn
 
-from blackstart.cdn.settings import CdnSettings, build_app
+from blackstart.cdn.serving import serve_node
+from blackstart.cdn.settings import CdnSettings
 
 VERSIONS = {"/": b"first"}
 
@@ -49,14 +50,27 @@ async def serving(app, *, lifespan: str, own_headers: bool):
             await running
 
 
+@asynccontextmanager
+async def node_at(settings):
+    """A node on a port of its own, ended as SIGTERM ends it."""
+    ready = asyncio.get_running_loop().create_future()
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        bound.setblocking(False)
+        running = asyncio.ensure_future(serve_node(settings, bound, ready=ready.set_result))
+        try:
+            yield await ready
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
 async def test_a_page_is_cached_purged_and_fetched_anew_over_real_sockets(tmp_path) -> None:
     async with serving(origin_app, lifespan="off", own_headers=True) as origin_url:
         settings = CdnSettings(
             origin_url=origin_url, purge_token="secret", node_name="n1", cache_dir=tmp_path
         )
-        node_app = build_app(settings)
         async with (
-            serving(node_app, lifespan="on", own_headers=False) as node_url,
+            node_at(settings) as node_url,
             httpx2.AsyncClient(base_url=node_url, headers={"Host": "site.example"}) as visitor,
         ):
             first = await visitor.get("/")
@@ -68,7 +82,7 @@ async def test_a_page_is_cached_purged_and_fetched_anew_over_real_sockets(tmp_pa
             VERSIONS["/"] = b"second"
             held = await visitor.get("/")
             assert held.content == b"site.example first"
-            assert held.headers["cache-status"] == "n1; hit"
+            assert held.headers["cache-status"] == "n1; hit; ttl=3599"
             assert (await visitor.head("/")).headers["content-length"] == "18"
             asked = await visitor.get("/", headers={"If-None-Match": '"first"'})
             assert asked.status_code == 304

@@ -8,13 +8,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, HttpUrl, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from blackstart.cdn.app import CdnApp
+from blackstart.cdn.app import NodeApp
 from blackstart.cdn.hop import SocketHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.rules.policy import DAY_S, Policy
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
 from blackstart.clock import WallClock
+from blackstart.seed import Seed
 
 
 def _has_default(quotas: dict[str, int]) -> dict[str, int]:
@@ -35,12 +36,14 @@ class CdnSettings(BaseSettings):
 
     The quotas are mebibytes per plan, as JSON; those for the disk default to
     four times those for memory. `cache_dir` belongs to one node alone.
+    `access_log` is a file, `-` is standard output. `trusted_peers` are the
+    networks of proxies in front, separated by commas.
     """
 
     model_config = SettingsConfigDict(env_prefix="BLACKSTART_")
 
     origin_url: HttpUrl
-    purge_token: SecretStr = Field(min_length=1)
+    purge_token: Annotated[SecretStr, Field(min_length=1)] | None = None
     cache_dir: Path | None = None
     node_name: str = Field(default="node", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
     quotas_mb: Quotas = Field(default_factory=_default_quotas_mb)
@@ -49,11 +52,14 @@ class CdnSettings(BaseSettings):
     stale_if_error: bool = True
     stale_window_s: float = Field(default=DAY_S, ge=0)
     max_body_mb: PositiveInt = 8
+    access_log: Path | None = None
+    trusted_peers: str = ""
+    proxy_protocol: bool = False
     connect_timeout_s: float = Field(default=2.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
 
 
-def build_app(settings: CdnSettings | None = None) -> CdnApp:
+def build_app(settings: CdnSettings | None = None) -> NodeApp:
     """The application of one node; without settings they come from the environment."""
     settings = settings or CdnSettings()
     clock = WallClock()
@@ -71,8 +77,10 @@ def build_app(settings: CdnSettings | None = None) -> CdnApp:
             stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s
         ),
         plan_header=settings.plan_header,
+        identity=Seed.from_entropy().new_id(),
     )
-    return CdnApp(node, settings.purge_token.get_secret_value())
+    token = settings.purge_token
+    return NodeApp(node, None if token is None else token.get_secret_value())
 
 
 def _bytes(quotas_mb: dict[str, int]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from blackstart.cli.build import build
+from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
@@ -34,6 +35,7 @@ app.command()(drill)
 app.command()(incidents)
 app.command()(up)
 app.command()(serve)
+app.add_typer(cdn)
 app.command()(safeguards)
 app.add_typer(site)
 app.add_typer(build)

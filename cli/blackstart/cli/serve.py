@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,23 +92,14 @@ async def _serve(role: Role, settings: Settings, sock: socket.socket) -> None:
 async def _serve_node(
     settings: Settings, sock: socket.socket, ready: Callable[[str], None]
 ) -> None:
-    from blackstart.cdn.settings import CdnSettings, build_app
-    from blackstart.errors import StorageError
-    from blackstart.service import serve_http
+    from blackstart.cdn.serving import serve_node
+    from blackstart.cdn.settings import CdnSettings
     from blackstart.settings import load
 
-    app = build_app(load(CdnSettings))
+    node = load(CdnSettings)
     if "stale-if-error" not in settings.switches():
-        app.node.policy = replace(app.node.policy, stale_if_error=False)
-    try:
-        await app.node.start()
-    except OSError as error:
-        raise StorageError(f"the node cannot use its cache folder: {error}") from error
-    try:
-        # The date of an answer is its origin's, which the node passes on.
-        await serve_http(app, sock, ready=ready, date_header=False)
-    finally:
-        await app.node.close()
+        node.stale_if_error = False
+    await serve_node(node, sock, ready=ready)
 
 
 def _hold(path: Path) -> None:

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from blackstart.builder.build import Builder
 from blackstart.builder.git import Git
 from blackstart.builder.worker import Worker
-from blackstart.cdn.app import CdnApp
+from blackstart.cdn.app import NodeApp
+from blackstart.cdn.asgi import CdnApp
 from blackstart.cdn.hop import AsgiHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.rules.policy import Policy
@@ -158,7 +159,7 @@ def _node(
 
 
 def _client(node: Node, clock: VirtualClock, seed: Seed) -> httpx2.AsyncClient:
-    app = httpx2.ASGITransport(app=CdnApp(node, PURGE_TOKEN))
+    app = httpx2.ASGITransport(app=CdnApp(NodeApp(node, PURGE_TOKEN)))
     transport = DistantTransport(app, clock, seed.fork(f"purge-{node.name}").random)
     return httpx2.AsyncClient(transport=transport, base_url=f"http://{node.name}")
 
