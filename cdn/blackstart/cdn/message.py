@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 HOP_BY_HOP = frozenset(
@@ -102,9 +102,9 @@ class Headers:
         values = self.all(name)
         return ", ".join(values) if values else None
 
-    def has_any(self, names: Collection[str]) -> bool:
+    def has_any(self, names: Set[str]) -> bool:
         """Whether a field with one of these lower-case names is there."""
-        return any(name in names for name, _ in self.pairs)
+        return not names.isdisjoint([name for name, _ in self.pairs])
 
     def without(self, names: Collection[str]) -> Headers:
         """A copy that lacks the fields with these lower-case names."""

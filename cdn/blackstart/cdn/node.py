@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -57,6 +57,14 @@ _SIMPLE_NOT = DEMANDS | VISITOR_CONDITIONS
 _PERSONAL = frozenset({"authorization", "range", "if-range"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Warm:
+    """An answer that may be given again as it is, `until` a time."""
+
+    response: Response
+    until: float
+
+
 class Node:
     """A shared cache in front of one origin (RFC 9111).
 
@@ -91,6 +99,7 @@ class Node:
         )
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
+        self._warm: dict[Entry, _Warm] = {}
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -136,17 +145,33 @@ class Node:
             return None
         now = self.clock.time()
         entry = stored[0]
-        if len(stored) == 1 and not entry.selecting and entry.part is None:
-            if not is_fresh(entry, now):
-                return None
-            if request.headers.has_any(_SIMPLE_NOT):
-                return self._quick_decided(request, stored, now)
-        else:
-            return self._quick_decided(request, stored, now)
+        is_plain = len(stored) == 1 and not entry.selecting and request.method == "GET"
+        if is_plain and not request.headers.has_any(_SIMPLE_NOT):
+            warm = self._warm.get(entry)
+            if warm is None or now >= warm.until or entry.stale:
+                warm = self._warmed(request, entry, now)
+                if warm is None:
+                    return None
+            self.metrics.hits[entry.plan].inc()
+            self.metrics.bytes[entry.plan].inc(entry.size)
+            return warm.response
+        return self._quick_decided(request, stored, now)
+
+    def _warmed(self, request: Request, entry: Entry, now: float) -> _Warm | None:
+        """The answer to every plain request for a page, until its Age is another."""
+        if entry.part is not None or not is_fresh(entry, now):
+            return None
         body = self.cache.peek(entry)
         if body is None:
             return None
-        return self._hit(request, entry, body, now)
+        status = self._hit_status(entry, now)
+        response = from_memory(request, entry, body, age_of(entry, now), status)
+        age_s = current_age_s(entry, now)
+        until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
+        if len(self._warm) >= RECENT_KEYS:
+            self._warm.clear()
+        warm = self._warm[entry] = _Warm(response, until)
+        return warm
 
     def _quick_decided(
         self, request: Request, stored: tuple[Entry, ...], now: float
