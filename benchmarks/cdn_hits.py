@@ -6,7 +6,6 @@ Needs `wrk`. Run: .venv/bin/python benchmarks/cdn_hits.py [--seconds 4] [--bytes
 from __future__ import annotations
 
 import argparse
-import asyncio
 import multiprocessing
 import re
 import shutil
@@ -60,11 +59,16 @@ class Once:
         pass
 
 
+def host_of(sock: socket.socket) -> str:
+    """What a Host field says of a server on this socket."""
+    return f"127.0.0.1:{sock.getsockname()[1]}"
+
+
 async def serve(kind: str, size: int, sock: socket.socket) -> None:
     clock = WallClock()
     node = Node(clock, Once(b"x" * size), Cache(clock), name="bench")
     app = NodeApp(node, None)
-    page = Request("GET", "/", "127.0.0.1:%d" % sock.getsockname()[1])
+    page = Request("GET", "/", host_of(sock))
     await app.answer(page)
     held = app.quick(page)
     assert held is not None
@@ -82,7 +86,7 @@ def measure(kind: str, size: int, seconds: int) -> float:
     sock.setblocking(False)
     process = multiprocessing.get_context("fork").Process(target=server, args=(kind, size, sock))
     process.start()
-    url = "http://127.0.0.1:%d/" % sock.getsockname()[1]
+    url = f"http://{host_of(sock)}/"
     sock.close()
     try:
         command = ["wrk", "-t1", "-c32", f"-d{seconds}", url]

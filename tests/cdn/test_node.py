@@ -116,6 +116,19 @@ async def test_an_answer_for_one_is_not_given_to_those_who_waited(node, origin) 
     assert sorted(answer.body for answer in answers) == [b"0", b"1", b"2", b"3"]
 
 
+async def test_nobody_waits_twice_for_what_is_private(node, origin, clock) -> None:
+    origin.says(200, b"mine", cache_control="private")
+    await node.answer(PAGE)
+    origin.meanwhile = asyncio.Barrier(3).wait
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(node.answer(PAGE) for _ in range(3)))
+    origin.meanwhile = None
+    origin.says(200, b"ours", **KEEP)
+    clock.advance(11)
+    await asyncio.gather(*(node.answer(PAGE) for _ in range(3)))
+    assert len(origin.requests) == 1 + 3 + 1, "later it is tried again"
+
+
 async def test_those_who_waited_for_another_variant_ask_for_their_own(node, origin) -> None:
     origin.answer = lambda request: Response(
         200,
@@ -126,6 +139,7 @@ async def test_those_who_waited_for_another_variant_ask_for_their_own(node, orig
     asked = [node.answer(get(accept_language=language)) for language in languages]
     answers = await asyncio.gather(*asked)
     assert [answer.body.decode() for answer in answers] == languages
+    assert len(origin.requests) == 2
 
 
 async def test_a_visitor_who_leaves_takes_nobody_along(node, origin, stream) -> None:

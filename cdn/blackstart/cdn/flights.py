@@ -6,11 +6,14 @@ from collections.abc import Iterable
 
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Kept, Outcome, give_up
+from blackstart.cdn.outcome import Kept, Outcome, Unshared, give_up
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock
 from blackstart.errors import HopError
+
+PRIVATE_S = 10.0
+PRIVATE_KEYS = 4096
 
 
 class Flight:
@@ -55,6 +58,7 @@ class Flights:
         self._origin = origin
         self._by_key: dict[str, Flight] = {}
         self._under_way: dict[Flight, object] = {}
+        self._private: dict[str, float] = {}
 
     def of(self, key: str) -> Flight | None:
         """The flight for a page that a visitor may join."""
@@ -76,6 +80,16 @@ class Flights:
             for key in keys:
                 self._by_key.pop(key, None)
 
+    def is_private(self, key: str) -> bool:
+        """Whether this page was for one visitor only, not long ago: nobody should wait for it."""
+        until = self._private.get(key)
+        if until is None:
+            return False
+        if self._clock.time() < until:
+            return True
+        del self._private[key]
+        return False
+
     async def close(self) -> None:
         """Call off whatever is under way."""
         for spawned in list(self._under_way.values()):
@@ -84,11 +98,18 @@ class Flights:
     def __len__(self) -> int:
         return len(self._under_way)
 
+    def _note_private(self, key: str) -> None:
+        if len(self._private) >= PRIVATE_KEYS:
+            self._private.clear()
+        self._private[key] = self._clock.time() + PRIVATE_S
+
     async def _fly(self, key: str, flight: Flight) -> None:
         fetch = self._cache.begin(key)
         try:
             outcome = await self._origin.ask(flight.request, flight.held, fetch)
             if not isinstance(outcome, Kept):
+                if isinstance(outcome, Unshared) and self._by_key.get(key) is flight:
+                    self._note_private(key)
                 flight.settle(outcome)
             elif isinstance(outcome.response.body, bytes):
                 outcome.intake.write(outcome.response.body)

@@ -20,7 +20,7 @@ from blackstart.cdn.delivery import (
     no_answer,
 )
 from blackstart.cdn.fields.vary import matches
-from blackstart.cdn.flights import Flights
+from blackstart.cdn.flights import Flight, Flights
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, plain
@@ -202,9 +202,10 @@ class Node:
         limited = _at_the_end(request)
         if limited is not None:
             return limited
-        return await self._answer(request, may_join=True)
+        return await self._answer(request)
 
-    async def _answer(self, request: Request, *, may_join: bool) -> Response:
+    async def _answer(self, request: Request, after: Flight | None = None) -> Response:
+        """Answer by what is stored now; `after` is a flight that was no help."""
         key = key_of(request.host, request.target)
         stored = self.cache.lookup(key)
         if stored is None:
@@ -216,13 +217,13 @@ class Node:
                 return await self._reused(request, key, decision, now)
             except StorageError as error:
                 log.warning("a stored response was lost", key=key, error=str(error))
-                return await self._answer(request, may_join=may_join)
+                return await self._answer(request, after)
         if isinstance(decision, Pass):
             return await self._passed(request, decision.reason)
         if isinstance(decision, Refuse):
             refusal = plain(504, f"504 Gateway Timeout: node {self.name} has no such page stored")
             return self._own(refusal, self._status.forwarded("request", detail="only-if-cached"))
-        return await self._forwarded(request, key, decision, may_join=may_join)
+        return await self._forwarded(request, key, decision, after)
 
     async def _reused(self, request: Request, key: str, decision: Reuse, now: float) -> Response:
         entry = decision.entry
@@ -272,19 +273,19 @@ class Node:
         return self._counted(answer, plan)
 
     async def _forwarded(
-        self, request: Request, key: str, decision: Decision, *, may_join: bool
+        self, request: Request, key: str, decision: Decision, after: Flight | None
     ) -> Response:
         """Ask the origin, or wait with others for what it says to one of them."""
         held = decision.entry if isinstance(decision, Validate | Complete) else None
         reason = _reason(decision)
         ask, is_shared = self._ask(request, key, decision)
-        flight = self._flights.of(key) if is_shared and may_join else None
-        if flight is not None:
+        flight = self._flights.of(key) if is_shared else None
+        if flight is not None and flight is not after:
             outcome = await flight.landed()
             if not _serves(outcome, request):
-                return await self._answer(request, may_join=False)
+                return await self._answer(request, after=flight)
             return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
-        flight = self._flights.start(key, ask, held, shared=is_shared and may_join)
+        flight = self._flights.start(key, ask, held, shared=is_shared)
         try:
             outcome = await flight.landed()
         except asyncio.CancelledError:
@@ -296,7 +297,7 @@ class Node:
         """What to ask, and whether the answer may do for others who ask for the page."""
         wishes = wishes_of(request, self._policy)
         alike = not (request.headers.has_any(_PERSONAL) or wishes.no_cache or wishes.no_store)
-        if request.method != "GET" or not alike:
+        if request.method != "GET" or not alike or self._flights.is_private(key):
             return request, False
         if isinstance(decision, Validate) or not request.headers.has_any(VISITOR_CONDITIONS):
             return request, True
@@ -366,7 +367,7 @@ class Node:
             return await self._from_entry(request, entry, now, ("cache-status", status))
         except StorageError as error:
             log.warning("a stored response was lost", key=key, error=str(error))
-            return await self._answer(request, may_join=False)
+            return await self._answer(request)
 
     async def _from_failure(
         self,
