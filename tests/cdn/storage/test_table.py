@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import pytest
 
-from blackstart.cdn.storage.table import Table, read_all, read_page, row_of
+from blackstart.cdn.storage.table import Reader, Table, read_page, row_of
 
 
 @pytest.fixture
@@ -19,6 +19,14 @@ def fill(path, *numbered) -> None:
     table.put([row_of(number, entry) for number, entry in numbered])
     table.commit()
     table.close()
+
+
+def read_all(path, before) -> list[object]:
+    reader = Reader(path, before)
+    batches = list(iter(reader.batch, []))
+    reader.close()
+    assert reader.batch() == []
+    return batches
 
 
 def values(entry) -> list[object]:
@@ -52,7 +60,7 @@ def test_what_was_not_committed_is_not_there(path, make_entry) -> None:
     table.put([row_of(1, make_entry())])
     table.rollback()
     table.close()
-    assert list(read_all(path, 9)) == []
+    assert read_all(path, 9) == []
 
 
 @pytest.mark.parametrize("foreign", [b"no database at all" * 100, None])
@@ -67,4 +75,4 @@ def test_a_foreign_file_is_set_aside_and_the_index_begun_anew(path, make_entry, 
     before = path.read_bytes()
     fill(path, (1, make_entry()))
     assert path.with_name("index.sqlite.set-aside").read_bytes() == before
-    assert len(list(read_all(path, 9))) == 1
+    assert len(read_all(path, 9)) == 1

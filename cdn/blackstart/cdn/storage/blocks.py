@@ -29,7 +29,7 @@ class Seal:
         self.sums = bytearray(sums)
         self._salt = zlib.crc32(b"%d " % number + key.encode("utf-8", "surrogatepass"))
 
-    def add(self, block: bytes | memoryview) -> None:
+    def add(self, block: bytes | bytearray | memoryview) -> None:
         """Note the next block; all but the last have `BLOCK_BYTES`."""
         self.sums += _SUM.pack(self._sum(block))
 
@@ -55,7 +55,7 @@ class Seal:
                 return seal
         raise StorageError("a cached body is torn, or another's")
 
-    def _sum(self, block: bytes | memoryview) -> int:
+    def _sum(self, block: bytes | bytearray | memoryview) -> int:
         return zlib.crc32(block, self._salt)
 
     def _end_sum(self, size: int) -> int:

@@ -43,7 +43,7 @@ class Contents:
 
     def add(self, entry: Entry) -> list[Entry]:
         """Enter an entry; returns those it takes the place of, which are out now."""
-        out = self._displaced_by(entry)
+        out = self.displaced_by(entry)
         for other in out:
             self.discard(other)
         page = self._pages.get(entry.key)
@@ -109,7 +109,7 @@ class Contents:
     def __len__(self) -> int:
         return self._length
 
-    def _displaced_by(self, entry: Entry) -> list[Entry]:
+    def displaced_by(self, entry: Entry) -> list[Entry]:
         """The same variant, held already; else, when a page has too many, the one used longest ago.
 
         A complete response also takes the place of parts of that variant, and one

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,13 @@ PRAGMA user_version = {VERSION};
 COMMIT;
 """
 _INSERT = f"INSERT OR REPLACE INTO entries VALUES ({', '.join('?' * 16)})"
+_CHANGE = """
+UPDATE entries SET
+    key = ?, selecting = ?, status = ?, head = ?, size = ?, part = ?, stored_at = ?,
+    initial_age_s = ?, lifetime_s = ?, stale_if_error_s = ?, stale_while_revalidate_s = ?,
+    rules = ?, tags = ?, plan = ?, stale = ?
+WHERE number = ?
+"""
 _BATCH = 500
 
 
@@ -96,6 +105,10 @@ class Table:
     def put(self, rows: Iterable[Row]) -> None:
         self._database.executemany(_INSERT, rows)
 
+    def change(self, row: Row) -> None:
+        """A row in the place of the one with its number, if that is there."""
+        self._database.execute(_CHANGE, [*row[1:], row[0]])
+
     def delete(self, numbers: Iterable[int]) -> None:
         self._database.executemany(
             "DELETE FROM entries WHERE number = ?", [(number,) for number in numbers]
@@ -109,6 +122,11 @@ class Table:
     def mark_stale_before(self, number: int) -> None:
         self._database.execute("UPDATE entries SET stale = 1 WHERE number < ?", [number])
 
+    def delete_pages_before(self, keys: Iterable[str], number: int) -> None:
+        self._database.executemany(
+            "DELETE FROM entries WHERE key = ? AND number < ?", [(key, number) for key in keys]
+        )
+
     def set(self, name: str, value: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", [name, value])
 
@@ -116,18 +134,36 @@ class Table:
         self._database.close()
 
 
-def read_all(path: Path, before: int) -> Iterator[list[tuple[int, Entry]]]:
-    """The entries with numbers below `before`, in order, in batches. Raises: sqlite3.Error"""
-    database = _connect(path)
-    try:
-        cursor = database.execute(
-            "SELECT * FROM entries WHERE number < ? ORDER BY number", [before]
-        )
-        texts: dict[str, Any] = {}
-        while rows := cursor.fetchmany(_BATCH):
-            yield [_entry_of(row, texts) for row in rows]
-    finally:
-        database.close()
+class Reader:
+    """The entries with numbers below `before`, in order, in batches.
+
+    May be closed while another thread reads. Every call raises sqlite3.Error.
+    """
+
+    def __init__(self, path: Path, before: int) -> None:
+        self._lock = threading.Lock()
+        self._texts: dict[str, Any] = {}
+        self._database: sqlite3.Connection | None = _connect(path)
+        try:
+            self._cursor = self._database.execute(
+                "SELECT * FROM entries WHERE number < ? ORDER BY number", [before]
+            )
+        except BaseException:
+            self._database.close()
+            raise
+
+    def batch(self) -> list[tuple[int, Entry]]:
+        """The next entries; none at the end."""
+        with self._lock:
+            if self._database is None:
+                return []
+            return [_entry_of(row, self._texts) for row in self._cursor.fetchmany(_BATCH)]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
 
 
 def read_page(path: Path, key: str, before: int) -> list[tuple[int, Entry]]:
@@ -165,10 +201,15 @@ def row_of(number: int, entry: Entry) -> Row:
 
 
 def set_aside(path: Path) -> None:
-    """Move a file that is no index out of the way; nothing of it is lost."""
+    """Move a file that is no index out of the way, for good. Raises: OSError"""
     path.replace(path.with_name(f"{path.name}.set-aside"))
     for end in ("-wal", "-shm"):
         path.with_name(path.name + end).unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
