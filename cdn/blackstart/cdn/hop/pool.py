@@ -7,7 +7,7 @@ import ssl
 from collections import deque
 
 from blackstart.cdn.hop.connection import Connection, Limits
-from blackstart.cdn.hop.failures import unreachable
+from blackstart.cdn.hop.failures import crowded, unreachable
 from blackstart.cdn.hop.origin import Origin
 
 
@@ -58,10 +58,9 @@ class Pool:
                 return await self._take()
         except TimeoutError as error:
             if self.open >= self._limits.connections and not self._connecting:
-                reason = f"all {self._limits.connections} connections were in use for {limit_s:g} s"
-            else:
-                reason = f"no connection within {limit_s:g} s"
-            raise unreachable(reason) from error
+                number = self._limits.connections
+                raise crowded(f"all {number} connections were in use for {limit_s:g} s") from error
+            raise unreachable(f"no connection within {limit_s:g} s") from error
 
     async def close(self) -> None:
         """Close every connection; returns when their sockets are closed."""
