@@ -66,7 +66,7 @@ class Pool:
         """Close every connection; returns when their sockets are closed."""
         self._closed = True
         for connection in list(self._sockets):
-            connection.abort()
+            connection.close("the hop was closed")
         if self._sockets:
             self._emptied = asyncio.get_running_loop().create_future()
             await self._emptied
@@ -134,6 +134,8 @@ class Pool:
         origin = self._origin
         connected = False
         try:
+            if self._closed:
+                raise unreachable("the hop is closed")
             if origin.tls and self._tls is None:
                 self._tls = ssl.create_default_context()
                 self._tls.set_alpn_protocols(["http/1.1"])
