@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
@@ -102,11 +103,15 @@ def origin_of() -> Callable[..., AbstractAsyncContextManager[tuple[SocketHop, Or
 
     @asynccontextmanager
     async def open_origin(
-        *turns: Turn, path: str = "", **options: object
+        *turns: Turn,
+        path: str = "",
+        scheme: str = "http",
+        serving: ssl.SSLContext | None = None,
+        **options: object,
     ) -> AsyncIterator[tuple[SocketHop, Origin]]:
         origin = Origin(list(turns))
-        server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, limit=2**20)
-        origin.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
+        server = await asyncio.start_server(origin.serve, "127.0.0.1", 0, limit=2**20, ssl=serving)
+        origin.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}"
         hop = SocketHop(origin.url, **options)  # type: ignore[arg-type]
         try:
             yield hop, origin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 
-from blackstart.cdn.hop.failures import no_answer
+from blackstart.cdn.hop.failures import unsendable
 from blackstart.cdn.message import Request
 from blackstart.errors import UsageError
 
@@ -26,7 +26,7 @@ def head_of(request: Request, prefix: str) -> tuple[bytes, int | None]:
 
     Nothing is added but `Host` and the body's framing.
 
-    Raises: HopError when the request cannot be written without changing its meaning.
+    Raises: UnsendableError when the request cannot be written without changing its meaning.
     """
     fields = request.headers.end_to_end().without(REWRITTEN)
     length = _length(request)
@@ -37,11 +37,11 @@ def head_of(request: Request, prefix: str) -> tuple[bytes, int | None]:
         or not _TARGET.fullmatch(target)
         or not _HOST.fullmatch(request.host)
     ):
-        raise no_answer(f"a request such as {request.method[:20]!r} {target[:80]!r} is not sent")
+        raise unsendable(f"a request such as {request.method[:20]!r} {target[:80]!r} is not sent")
     packed = fields.packed
     # Each field is one line: a line break inside a value would make it two.
     if not packed.count(b"\n") == packed.count(b"\r") == len(fields) or b"\0" in packed:
-        raise no_answer("a field of the request has a line break in its value")
+        raise unsendable("a field of the request has a line break in its value")
     if target != "*":
         target = prefix + target
     line = f"{request.method} {target} HTTP/1.1\r\nhost: {request.host}\r\n".encode("latin-1")

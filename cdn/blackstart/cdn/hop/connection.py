@@ -108,6 +108,13 @@ class Connection(asyncio.Protocol):
             await self._writable
             self._watch(math.inf)
 
+    def close(self, reason: str) -> None:
+        """Close the connection at once, and break off what is under way on it."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.fail(broken_off(reason) if exchange.head_came else no_answer(reason))
+        self.abort()
+
     # --- for the exchange ---
 
     def pause(self) -> None:

@@ -42,6 +42,10 @@ class Exchange:
     Fed by a connection; whoever asked waits in `head`, and reads the body to
     its end or closes it with `aclose`. `failure` is set once nothing more will
     come: a body's reader is given what had arrived before it is raised.
+
+    The parser is as strict as it can be, and stricter than a proxy must be: white
+    space before a field's colon, which RFC 9112 section 5.1 has removed, and a
+    folded line (5.2) are refused like all that two readers could read in two ways.
     """
 
     __slots__ = (

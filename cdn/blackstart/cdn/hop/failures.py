@@ -11,6 +11,16 @@ class UnreachableError(HopError):
     definite = True
 
 
+class CrowdedError(UnreachableError):
+    """All connections were in use for as long as one was waited for."""
+
+
+class UnsendableError(HopError):
+    """The request cannot be written without changing its meaning; nothing was sent."""
+
+    definite = True
+
+
 class UnansweredError(HopError):
     """The connection ended before the first byte of an answer; the request may have been seen."""
 
@@ -23,6 +33,16 @@ def no_answer(reason: object) -> HopError:
 def unreachable(reason: object) -> UnreachableError:
     """The error for a connection that could not be made."""
     return UnreachableError(_text(reason), hint=_HINT)
+
+
+def crowded(reason: object) -> CrowdedError:
+    """The error for a connection that did not become free in time."""
+    return CrowdedError(_text(reason), hint="raise the number of connections?")
+
+
+def unsendable(reason: object) -> UnsendableError:
+    """The error for a request that is not passed on."""
+    return UnsendableError(_text(reason))
 
 
 def unanswered(reason: object) -> UnansweredError:

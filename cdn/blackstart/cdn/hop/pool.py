@@ -7,7 +7,7 @@ import ssl
 from collections import deque
 
 from blackstart.cdn.hop.connection import Connection, Limits
-from blackstart.cdn.hop.failures import unreachable
+from blackstart.cdn.hop.failures import crowded, unreachable
 from blackstart.cdn.hop.origin import Origin
 
 
@@ -58,16 +58,15 @@ class Pool:
                 return await self._take()
         except TimeoutError as error:
             if self.open >= self._limits.connections and not self._connecting:
-                reason = f"all {self._limits.connections} connections were in use for {limit_s:g} s"
-            else:
-                reason = f"no connection within {limit_s:g} s"
-            raise unreachable(reason) from error
+                number = self._limits.connections
+                raise crowded(f"all {number} connections were in use for {limit_s:g} s") from error
+            raise unreachable(f"no connection within {limit_s:g} s") from error
 
     async def close(self) -> None:
         """Close every connection; returns when their sockets are closed."""
         self._closed = True
         for connection in list(self._sockets):
-            connection.abort()
+            connection.close("the hop was closed")
         if self._sockets:
             self._emptied = asyncio.get_running_loop().create_future()
             await self._emptied
@@ -135,6 +134,8 @@ class Pool:
         origin = self._origin
         connected = False
         try:
+            if self._closed:
+                raise unreachable("the hop is closed")
             if origin.tls and self._tls is None:
                 self._tls = ssl.create_default_context()
                 self._tls.set_alpn_protocols(["http/1.1"])

@@ -1,0 +1,80 @@
+"""A hop that leaves a failing origin alone for a while, and then tries it with one request."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from blackstart.cdn.hop.breaker import Breaker, State
+from blackstart.cdn.hop.failures import CrowdedError, UnsendableError
+from blackstart.cdn.hop.hop import Hop
+from blackstart.cdn.hop.retry_after import retry_after_s
+from blackstart.cdn.message import Request, Response
+from blackstart.clock import Clock
+from blackstart.errors import HopError
+
+# Statuses by which an origin, or what stands in front of it, says that it is down.
+_DOWN = frozenset({502, 503, 504})
+
+
+class ShutError(HopError):
+    """The breaker is open: nothing was sent. `retry_after_s`: when it may be worth asking again."""
+
+    definite = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message, hint="the node asks it again by itself")
+        self.retry_after_s = retry_after_s
+
+
+class GuardedHop:
+    """A hop whose requests pass a breaker; raises ShutError at once while that is open.
+
+    No answer is a failure, and so are 502, 503 and 504, which pass on as they are;
+    a 503's `Retry-After` says how long the breaker stays open at least.
+    What the visitor causes (going away, a request that cannot be sent, an upload
+    that breaks off) says nothing about the origin, and neither does a full pool.
+    """
+
+    def __init__(self, hop: Hop, clock: Clock, breaker: Breaker) -> None:
+        self._hop = hop
+        self._clock = clock
+        self._breaker = breaker
+
+    @property
+    def state(self) -> State:
+        """The breaker's state now."""
+        return self._breaker.state(self._clock.time())
+
+    async def send(self, request: Request) -> Response:
+        breaker = self._breaker
+        ticket = breaker.admit(self._clock.time())
+        if ticket is None:
+            raise self._shut()
+        try:
+            response = await self._hop.send(request)
+        except (CrowdedError, UnsendableError):
+            breaker.gave_up(ticket)
+            raise
+        except HopError:
+            breaker.failed(ticket, self._clock.time())
+            raise
+        except BaseException:
+            breaker.gave_up(ticket)
+            raise
+        now = self._clock.time()
+        if response.status in _DOWN:
+            breaker.failed(ticket, now, retry_after_s(response, now) or 0.0)
+        else:
+            breaker.succeeded(ticket, now)
+        return response
+
+    async def close(self) -> None:
+        await self._hop.close()
+
+    def _shut(self) -> ShutError:
+        now = self._clock.time()
+        wait_s = self._breaker.wait_s(now)
+        if not wait_s:
+            return ShutError("the origin kept failing and is being tried with one request", 1.0)
+        until = datetime.fromtimestamp(now + wait_s, UTC).strftime("%H:%M:%S")
+        return ShutError(f"the origin kept failing and is left alone until {until} UTC", wait_s)
