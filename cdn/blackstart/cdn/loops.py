@@ -16,19 +16,21 @@ class Passage:
     """
 
     def __init__(self, name: str, identity: str) -> None:
-        self._via = ("via", f"1.1 {name}")
+        self._name = name
         self._mark = f"blackstart;id={identity}"
 
     def is_loop(self, request: Request) -> bool:
         """Whether this node has forwarded the request before."""
-        return any(self._mark in value for value in request.headers.all(_CDN_LOOP))
+        marks = ",".join(request.headers.all(_CDN_LOOP)).split(",")
+        return any(mark.strip() == self._mark for mark in marks)
 
     def outward(self, request: Request) -> Request:
         """The request as it goes on."""
         headers = request.headers.end_to_end()
         if request.method in ("OPTIONS", "TRACE"):
             headers = _one_step_further(headers)
-        return replace(request, headers=headers.plus(self._via, (_CDN_LOOP, self._mark)))
+        via = ("via", f"{request.version} {self._name}")
+        return replace(request, headers=headers.plus(via, (_CDN_LOOP, self._mark)))
 
 
 def _one_step_further(headers: Headers) -> Headers:

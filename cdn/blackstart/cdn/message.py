@@ -154,7 +154,8 @@ class Request:
 
     `interim` is told of each 1xx answer that comes before the answer itself,
     where whoever asks can pass it on (RFC 9110 section 15.2). `client` is the
-    visitor's address, when it is known.
+    visitor's address, when it is known; `version` the HTTP version that the
+    request came in.
     """
 
     method: str
@@ -164,6 +165,7 @@ class Request:
     body: Body = b""
     scheme: str = "http"
     client: str | None = None
+    version: str = "1.1"
     interim: Callable[[int, Headers], None] | None = field(default=None, compare=False)
 
 

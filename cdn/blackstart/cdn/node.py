@@ -138,7 +138,7 @@ class Node:
 
     def quick(self, request: Request) -> Response | None:
         """The answer that needs no waiting: a fresh one from memory. None: ask `answer`."""
-        if request.method != "GET" and request.method != "HEAD":
+        if (request.method != "GET" and request.method != "HEAD") or request.body:
             return None
         stored = self.cache.lookup(key_of(request.host, request.target))
         if not stored:

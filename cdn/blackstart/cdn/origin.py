@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from blackstart.cdn.fields.ranges import is_excessive
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
@@ -56,10 +57,13 @@ class Origin:
         return self._cache.plan(response.headers.get(self._plan_header))
 
     async def send(self, request: Request) -> Response:
-        """Pass a request on; the answer without the fields that are for nodes only.
+        """Pass a request on. Ranges that the node itself would ignore are not asked for.
 
         Raises: HopError
         """
+        ranges = request.headers.joined("range")
+        if ranges is not None and is_excessive(ranges):
+            request = replace(request, headers=request.headers.without({"range", "if-range"}))
         try:
             response = await self._hop.send(self._passage.outward(request))
         except HopError:

@@ -239,3 +239,88 @@ async def test_a_stale_page_is_validated_before_a_part_is_taken(bench) -> None:
     bench.says(200, {**FRESH, "etag": '"2"'}, b"abcdef")
     response = await bench.visit({"range": "bytes=0-1"})
     assert (response.status, response.body) == (206, b"ab")
+
+
+@pytest.mark.parametrize("fields", [{"etag": '"1"'}, {"etag": 'W/"1"'}, {}])
+@pytest.mark.parametrize("directive", ["max-age=1", "max-age=1, stale-while-revalidate=60"])
+async def test_a_stale_part_is_asked_for_anew(bench, fields, directive) -> None:
+    def older(request):
+        pairs = {"cache-control": directive, "content-range": "bytes 2-6/10", **fields}
+        return Response(206, Headers(pairs.items()), b"23456")
+
+    def newer(request):
+        assert request.headers.get("range") == "bytes=2-6"
+        assert not request.headers.has_any({"if-range", "if-none-match"})
+        pairs = {"cache-control": "max-age=9", "content-range": "bytes 2-6/10", "etag": '"2"'}
+        return Response(206, Headers(pairs.items()), b"cdefg")
+
+    bench.origin.answer = older
+    await bench.visit({"range": "bytes=2-6"})
+    bench.clock.advance(10)
+    bench.origin.answer = newer
+    for asked in ("bytes=2-6", "bytes=3-3"):
+        response = await bench.visit({"range": asked})
+        assert (response.status, bench.asked) == (206, 2)
+        assert response.body == (b"cdefg" if asked == "bytes=2-6" else b"d")
+
+
+async def test_a_middle_part_is_never_taken_for_a_beginning(bench) -> None:
+    """RFC 9111 section 3.4: parts are joined only where they meet."""
+    bench.origin.answer = part_of(2, 7)
+    await bench.visit({"range": "bytes=2-6"})
+    bench.says(200, FRESH, BODY)
+    assert (await bench.visit()).body == BODY
+    assert "range" not in bench.origin.requests[-1].headers
+
+
+async def test_an_answer_that_there_is_no_such_part_is_not_kept(bench) -> None:
+    """It would answer those who ask for all of it."""
+    bench.says(416, {**FRESH, "content-range": "bytes */10"}, b"")
+    assert (await bench.visit({"range": "bytes=10-"})).status == 416
+    bench.says(200, FRESH, BODY)
+    assert (await bench.visit()).body == BODY
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize(
+    ("asked", "forwarded"),
+    [
+        ("bytes=0-1", True),
+        ("bytes=0-1,-1", True),
+        ("lines=0-,0-,0-", True),
+        ("bytes=0-,0-,0-", False),
+        ("bytes=-5,-4", False),
+        ("bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(16)), True),
+        ("bytes=" + ",".join(f"{2 * n}-{2 * n}" for n in range(17)), False),
+    ],
+)
+async def test_ranges_that_would_be_ignored_are_not_asked_for(
+    bench, asked, forwarded, method
+) -> None:
+    """RFC 9110 section 14.2: such a request makes an origin send a page many times over."""
+    bench.says(200, {"cache-control": "no-store"}, BODY)
+    await bench.visit({"range": asked, "if-range": '"1"'}, method=method)
+    sent = bench.origin.requests[-1].headers
+    assert sent.has_any({"range", "if-range"}) is forwarded
+
+
+async def test_a_range_given_twice_is_none(bench) -> None:
+    """Section 14.2: the field is no list of sets."""
+    await stored(bench)
+    response = await bench.visit([("range", "bytes=0-1"), ("range", "bytes=2-3")])
+    assert (response.status, response.body) == (200, BODY)
+
+
+async def test_a_part_has_what_a_part_must_have(bench) -> None:
+    """Section 15.3.7."""
+    await stored(bench, expires="x", content_location="/x", vary="foo")
+    response = await bench.visit({"range": "bytes=0-1"})
+    names = ("date", "cache-control", "etag", "expires", "content-location", "vary")
+    assert [name for name in names if name not in response.headers] == []
+
+
+async def test_without_a_range_if_range_means_nothing(bench) -> None:
+    """Section 13.1.5."""
+    await stored(bench)
+    response = await bench.visit({"if-range": '"2"'})
+    assert (response.status, response.body, bench.asked) == (200, BODY, 1)

@@ -51,6 +51,12 @@ async def test_what_is_no_whole_answer_is_not_stored(is_reused, status) -> None:
     assert not await is_reused({"cache-control": FRESH}, status=status)
 
 
+@pytest.mark.parametrize("status", [412, 413, 416, 417, 428, 429, 431, 511])
+async def test_what_is_about_one_request_is_not_stored(is_reused, status) -> None:
+    """RFC 6585 sections 3 to 6 forbid it for four of these; the others would mislead as well."""
+    assert not await is_reused({"cache-control": FRESH}, status=status)
+
+
 async def test_no_store_in_a_request(is_reused) -> None:
     """Section 5.2.1.5: nothing of the exchange is kept, though what is stored may be used."""
     assert not await is_reused(

@@ -198,6 +198,14 @@ async def test_if_modified_since(bench, asked, status) -> None:
     assert (response.status, bench.asked) == (status, 1)
 
 
+async def test_two_dates_are_no_date(bench) -> None:
+    """RFC 9110 section 13.1.3."""
+    bench.says(200, {"cache-control": "max-age=100", "last-modified": MODIFIED})
+    await bench.visit()
+    twice = [("if-modified-since", MODIFIED), ("if-modified-since", MODIFIED)]
+    assert (await bench.visit(twice)).status == 200
+
+
 async def test_if_none_match_is_stronger_than_a_date(bench) -> None:
     """RFC 9110 section 13.1.3."""
     bench.says(200, {"cache-control": "max-age=100", "last-modified": MODIFIED, "etag": '"1"'})

@@ -42,6 +42,12 @@ def parse_range(field: str, size: int) -> list[Part] | None:
     return parts
 
 
+def is_excessive(field: str) -> bool:
+    """Whether a Range field in bytes would be ignored, whatever it is asked of."""
+    unit = field.partition("=")[0].strip().lower()
+    return unit == "bytes" and parse_range(field, 10**_MAX_DIGITS) is None
+
+
 def _part(spec: str, size: int) -> Part | None:
     """One range; empty when it lies beyond the end, None when it is malformed."""
     found = _SPEC.fullmatch(spec)

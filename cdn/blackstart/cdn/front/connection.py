@@ -296,6 +296,7 @@ class Connection(asyncio.Protocol):
             b"" if incoming is None else incoming,
             scheme,
             client,
+            "1.0" if head.is_1_0 else "1.1",
             None if head.is_1_0 else partial(self._interim, self._serial),
         )
         response = None

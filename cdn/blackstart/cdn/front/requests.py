@@ -28,15 +28,36 @@ _FORWARDED = frozenset(
         "forwarded",
         "x-forwarded-for",
         "x-forwarded-host",
+        "x-forwarded-path",
         "x-forwarded-port",
         "x-forwarded-prefix",
         "x-forwarded-proto",
+        "x-forwarded-protocol",
         "x-forwarded-scheme",
         "x-forwarded-server",
+        "x-forwarded-ssl",
+        "x-forwarded-uri",
         "x-real-ip",
     }
 )
-_SPECIAL = HOP_BY_HOP | _FORWARDED | {"host", "content-length", "expect"}
+# With these a visitor tells some origins to answer for another page than the one that is asked
+# for. Their answer would be kept for everybody who asks for that one.
+_OTHER_PAGE = frozenset(
+    {
+        "x-host",
+        "x-http-host-override",
+        "x-original-host",
+        "x-original-uri",
+        "x-original-url",
+        "x-rewrite-url",
+    }
+)
+# The same for the method. Only answers to these are kept, so elsewhere they do no harm.
+_OTHER_METHOD = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+_STORED_METHODS = frozenset({"GET", "HEAD"})
+_SPECIAL = (
+    HOP_BY_HOP | _FORWARDED | _OTHER_PAGE | _OTHER_METHOD | {"host", "content-length", "expect"}
+)
 _METHOD_CHARACTERS = 32
 
 
@@ -44,7 +65,8 @@ class Head:
     """A request's head, read: what it asks, and how its body and connection are to be handled.
 
     `length` is the body's, or CHUNKED. `headers` lack Host, Expect, all that
-    concerns this connection only, and `forwarded`, which is for `TrustedPeers`.
+    concerns this connection only, `forwarded`, which is for `TrustedPeers`, and
+    what names another page or method than the request line.
     """
 
     __slots__ = (
@@ -133,6 +155,8 @@ class _Special:
             raise Refusal(400, "there are several Host fields")
         for host in hosts:
             _take_host(head, host)
+        if head.method not in _STORED_METHODS:
+            pairs += [pair for pair in self._fields if pair[0] in _OTHER_METHOD]
         self._take_connection(head, pairs)
         self._take_length(head, pairs)
         expectations = self._values("expect")

@@ -73,7 +73,7 @@ def shape_of(
     asked = request.headers
     if _is_not_modified(asked, headers, received_at):
         return NOT_MODIFIED
-    field = asked.get("range")
+    field = asked.joined("range")
     if field is None or request.method != "GET" or size is None:
         return WHOLE
     if_range = asked.get("if-range")
@@ -135,7 +135,7 @@ def _is_not_modified(asked: Headers, headers: Headers, received_at: float) -> bo
     if listed is not None:
         etag = etag_of(headers)
         return listed.strip() == "*" or (etag is not None and lists(listed, etag))
-    since_s = parse_date(asked.get("if-modified-since") or "")
+    since_s = parse_date(asked.joined("if-modified-since") or "")
     if since_s is None:
         return False
     modified_s = parse_date(headers.get("last-modified") or "")

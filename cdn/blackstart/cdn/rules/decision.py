@@ -75,7 +75,8 @@ def decide(request: Request, stored: Sequence[Entry], now: float, policy: Policy
     """The decision for one request at the time `now`, in Unix seconds."""
     if request.method not in ("GET", "HEAD"):
         return Pass("method")
-    if request.headers.has_any(ORIGIN_CONDITIONS):
+    # Content in a GET has no meaning that a cache knows (RFC 9110 section 9.3.1).
+    if request.body or request.headers.has_any(ORIGIN_CONDITIONS):
         return Pass("bypass")
     wishes = wishes_of(request, policy)
     entry, reason = select(request, stored)
@@ -85,7 +86,11 @@ def decide(request: Request, stored: Sequence[Entry], now: float, policy: Policy
         if wishes.only_if_cached:
             return Refuse()
         return Complete(entry) if _can_be_completed(request, entry) else Fetch("partial")
-    return _reuse(entry, now, wishes)
+    decision = _reuse(entry, now, wishes)
+    if entry.part is None or decision == Reuse(entry) or isinstance(decision, Refuse):
+        return decision
+    # A part is asked for anew: that costs no more than to ask whether it is still right.
+    return Fetch(decision.reason if isinstance(decision, Validate) else "stale")
 
 
 def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str]:
@@ -174,7 +179,7 @@ def _staleness_s(entry: Entry, now: float) -> float:
 def _has_what_is_asked(request: Request, entry: Entry) -> bool:
     """Whether a stored part holds the one range that is asked for."""
     assert entry.part is not None
-    field = request.headers.get("range")
+    field = request.headers.joined("range")
     if field is None or request.method != "GET":
         return False
     first, end, size = entry.part

@@ -18,6 +18,9 @@ from blackstart.cdn.storage.entry import Entry
 
 # The final status codes whose caching requirements this cache knows (section 5.2.2.3).
 UNDERSTOOD = HEURISTIC | frozenset({201, 202, 205, 302, 303, 307})
+# These are about the request they answer: its conditions, ranges, size or sender. RFC 6585
+# forbids to store 428, 429, 431 and 511; the others would answer those who asked for less.
+ABOUT_THE_REQUEST = frozenset({304, 412, 413, 416, 417, 428, 429, 431, 511})
 
 
 class Rule(IntFlag):
@@ -49,10 +52,12 @@ def storage_of(
 ) -> Storage | None:
     """Whether and how a shared cache may store the answer to `request` (section 3).
 
-    Only answers to GET are stored. `Vary: *` never fits a later request, so
+    Only answers to GET without content are stored. `Vary: *` never fits a later request, so
     that it is not worth storing (section 4.1).
     """
-    if request.method != "GET" or not 200 <= response.status <= 599 or response.status == 304:
+    if request.method != "GET" or request.body or not 200 <= response.status <= 599:
+        return None
+    if response.status in ABOUT_THE_REQUEST:
         return None
     headers = response.headers
     directives = directives_of(headers, policy.targeted)
