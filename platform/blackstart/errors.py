@@ -163,11 +163,15 @@ class BuildCommandError(RepositoryError):
 
 
 class HopError(BlackstartError):
-    """The next hop did not answer; whether it saw the request is unknown."""
+    """The next hop did not answer; whether it saw the request is unknown.
+
+    `kind` is how a node's metrics tell such errors apart.
+    """
 
     status = 502
     code = "hop"
     definite = False
+    kind = "hop"
 
 
 class StorageError(BlackstartError):

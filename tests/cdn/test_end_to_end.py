@@ -82,7 +82,7 @@ async def test_a_page_is_cached_purged_and_fetched_anew_over_real_sockets(tmp_pa
             VERSIONS["/"] = b"second"
             held = await visitor.get("/")
             assert held.content == b"site.example first"
-            assert held.headers["cache-status"] == "n1; hit; ttl=3599"
+            assert held.headers["cache-status"].startswith("n1; hit; ttl=35")
             assert (await visitor.head("/")).headers["content-length"] == "18"
             asked = await visitor.get("/", headers={"If-None-Match": '"first"'})
             assert asked.status_code == 304
@@ -94,4 +94,11 @@ async def test_a_page_is_cached_purged_and_fetched_anew_over_real_sockets(tmp_pa
             )
             assert purged.json() == {"purged": 1}
             assert (await visitor.get("/")).content == b"site.example second"
-    assert len(list(tmp_path.glob("??/*.entry"))) == 1, "the page is kept for the next start"
+        async with (
+            node_at(settings) as node_url,
+            httpx2.AsyncClient(base_url=node_url, headers={"Host": "site.example"}) as visitor,
+        ):
+            again = await visitor.get("/")
+            assert again.headers["cache-status"] == "n1; fwd=stale; fwd-status=200; stored", (
+                "the page was there, and a purge may have been missed meanwhile"
+            )

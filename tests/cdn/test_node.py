@@ -420,5 +420,7 @@ async def test_everything_is_counted(node, origin, clock) -> None:
         'stale_total{plan="enterprise"} 1.0',
         'sent_bytes_total{plan="enterprise"} 12.0',
         'errors_total{kind="hop"} 1.0',
+        "origin_seconds_count 1.0",
+        "entries 1.0",
     ):
         assert f"blackstart_cdn_{line}" in text

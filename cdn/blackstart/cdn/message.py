@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
+from blackstart.errors import HopError
+
 HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -228,6 +230,7 @@ class Relay:
         *,
         ahead: Iterable[bytes] = (),
         on_chunk: Callable[[int], None] | None = None,
+        on_error: Callable[[HopError], None] | None = None,
     ) -> None:
         self._ahead = deque(ahead)
         if isinstance(rest, bytes):
@@ -235,12 +238,18 @@ class Relay:
             rest = _nothing()
         self._rest = rest
         self._on_chunk = on_chunk
+        self._on_error = on_error
 
     def __aiter__(self) -> Relay:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = self._ahead.popleft() if self._ahead else await anext(self._rest)
+        try:
+            chunk = self._ahead.popleft() if self._ahead else await anext(self._rest)
+        except HopError as error:
+            if self._on_error is not None:
+                self._on_error(error)
+            raise
         if self._on_chunk is not None:
             self._on_chunk(len(chunk))
         return chunk

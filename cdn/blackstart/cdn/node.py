@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 
 from blackstart.cdn.cache_status import STALE_IF_ERROR, STALE_WHILE_REVALIDATE, CacheStatus
+from blackstart.cdn.complaints import Complaints
 from blackstart.cdn.delivery import (
     age_of,
     from_cache,
@@ -89,6 +90,7 @@ class Node:
         self.cache = cache
         self.name = name
         self.metrics = Metrics(cache.memory.quotas.quotas)
+        self.metrics.gauge("entries", "Responses that are held", cache.__len__)
         cache.on_evict = self.metrics.evicted
         for plan in cache.memory.quotas.quotas:
             self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
@@ -100,6 +102,7 @@ class Node:
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
         self._warm: dict[Entry, _Warm] = {}
+        self._complaints = Complaints(clock, log, "no answer from the origin")
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -118,6 +121,7 @@ class Node:
     async def close(self) -> None:
         """Call off what is under way, free the hop and bring the cache to disk."""
         await self._flights.close()
+        self._complaints.close()
         await self.hop.close()
         await self.cache.close()
 
@@ -127,12 +131,17 @@ class Node:
         A soft purge keeps them, stale: good for no more than to cover for a failing origin.
         """
         self._flights.close_to_joiners(None)
-        return await self.cache.purge(tags, soft=soft)
+        return self._purged(await self.cache.purge(tags, soft=soft))
 
     async def purge_all(self, *, soft: bool = False) -> int:
         """Forget everything; returns how many entries that were."""
         self._flights.close_to_joiners(None)
-        return await self.cache.purge_all(soft=soft)
+        return self._purged(await self.cache.purge_all(soft=soft))
+
+    def _purged(self, entries: int) -> int:
+        self.metrics.purges += 1
+        self.metrics.purged += entries
+        return entries
 
     # Answers ------------------------------------------------------------------------------
 
@@ -152,8 +161,9 @@ class Node:
                 warm = self._warmed(request, entry, now)
                 if warm is None:
                     return None
-            self.metrics.hits[entry.plan].inc()
-            self.metrics.bytes[entry.plan].inc(entry.size)
+            counts = self.metrics.plans[entry.plan]
+            counts.hits += 1
+            counts.sent_bytes += entry.size
             return warm.response
         return self._quick_decided(request, stored, now)
 
@@ -183,12 +193,13 @@ class Node:
         return None if body is None else self._hit(request, decision.entry, body, now)
 
     def _hit(self, request: Request, entry: Entry, body: bytes, now: float) -> Response:
-        self.metrics.hits[entry.plan].inc()
+        counts = self.metrics.plans[entry.plan]
+        counts.hits += 1
         response = from_memory(
             request, entry, body, age_of(entry, now), self._hit_status(entry, now)
         )
         if isinstance(response.body, bytes):
-            self.metrics.bytes[entry.plan].inc(len(response.body))
+            counts.sent_bytes += len(response.body)
         return response
 
     def _hit_status(self, entry: Entry, now: float, detail: str = "") -> tuple[str, str]:
@@ -229,10 +240,10 @@ class Node:
         entry = decision.entry
         if decision.stale:
             self._refresh(request, key, entry)
-            self.metrics.stale[entry.plan].inc()
+            self.metrics.plans[entry.plan].stale += 1
             status = self._hit_status(entry, now, STALE_WHILE_REVALIDATE)
         else:
-            self.metrics.hits[entry.plan].inc()
+            self.metrics.plans[entry.plan].hits += 1
             status = self._hit_status(entry, now)
         return await self._from_entry(request, entry, now, status)
 
@@ -266,7 +277,7 @@ class Node:
             self._flights.close_to_joiners(keys)
             self.cache.invalidate(keys)
         plan = self._origin.plan(response)
-        self.metrics.misses[plan].inc()
+        self._missed(plan)
         status = self._status.forwarded(reason, response.status)
         public = self._origin.public(response)
         answer = Response(public.status, public.headers.plus(("cache-status", status)), public.body)
@@ -323,7 +334,7 @@ class Node:
         now = self.clock.time()
         if isinstance(outcome, Kept):
             entry, response = outcome.entry, outcome.response
-            self.metrics.misses[entry.plan].inc()
+            self._missed(entry.plan, collapsed)
             status = self._status.forwarded(
                 reason, response.status, stored=not collapsed, collapsed=collapsed
             )
@@ -343,7 +354,7 @@ class Node:
         if isinstance(outcome, Failed):
             return await self._from_failure(request, held, outcome, reason, collapsed, now)
         plan = self._origin.plan(outcome.response)
-        self.metrics.misses[plan].inc()
+        self._missed(plan, collapsed)
         status = self._status.forwarded(reason, outcome.response.status)
         answer = await from_origin(request, outcome.response, ("cache-status", status))
         return self._counted(answer, plan)
@@ -358,7 +369,7 @@ class Node:
         now: float,
     ) -> Response:
         entry = outcome.entry
-        self.metrics.misses[entry.plan].inc()
+        self._missed(entry.plan, collapsed)
         status = self._status.forwarded(reason, outcome.status, collapsed=collapsed)
         if outcome.body is not None:
             fields = (age_of(entry, now), ("cache-status", status))
@@ -388,18 +399,19 @@ class Node:
             status = self._status.forwarded(
                 reason, failed.status, collapsed=collapsed, detail=detail
             )
-            self.metrics.stale[held.plan].inc()
+            self.metrics.plans[held.plan].stale += 1
+            self.metrics.plans[held.plan].collapsed += collapsed
             try:
                 return await self._from_entry(request, held, now, ("cache-status", status))
             except StorageError as error:
                 log.warning("a stale copy was lost", key=held.key, error=str(error))
         if isinstance(cause, HopError):
             return self._no_answer(request, cause, reason, collapsed=collapsed)
+        self._missed(self._origin.plan(cause), collapsed)
         if collapsed:
             text = f"{cause.status}: the origin failed a moment ago"
             status = self._status.forwarded(reason, cause.status, collapsed=True)
             return self._own(plain(cause.status, text), status)
-        self.metrics.misses[self._origin.plan(cause)].inc()
         public = self._origin.public(cause)
         status = self._status.forwarded(reason, cause.status)
         return Response(public.status, public.headers.plus(("cache-status", status)), public.body)
@@ -407,20 +419,25 @@ class Node:
     def _no_answer(
         self, request: Request, error: HopError, reason: str, *, collapsed: bool = False
     ) -> Response:
-        log.warning("no answer from the origin", host=request.host, error=str(error))
-        self.metrics.misses[self.cache.plan(None)].inc()
+        self._complaints.warn(host=request.host, error=str(error))
+        self._missed(self.cache.plan(None), collapsed)
         refusal = no_answer(self.name, error.status, "no answer from the origin")
         return self._own(refusal, self._status.forwarded(reason, collapsed=collapsed))
 
     def _own(self, response: Response, status: str) -> Response:
         return replace(response, headers=response.headers.plus(("cache-status", status)))
 
+    def _missed(self, plan: str, collapsed: bool = False) -> None:
+        counts = self.metrics.plans[plan]
+        counts.misses += 1
+        counts.collapsed += collapsed
+
     def _counted(self, response: Response, plan: str) -> Response:
-        sent = self.metrics.bytes[plan]
+        counts = self.metrics.plans[plan]
         if isinstance(response.body, bytes):
-            sent.inc(len(response.body))
+            counts.sent_bytes += len(response.body)
             return response
-        return replace(response, body=Relay(response.body, on_chunk=sent.inc))
+        return replace(response, body=Relay(response.body, on_chunk=counts.sent))
 
 
 def _reason(decision: Decision) -> str:

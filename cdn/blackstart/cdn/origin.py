@@ -64,14 +64,18 @@ class Origin:
         ranges = request.headers.joined("range")
         if ranges is not None and is_excessive(ranges):
             request = replace(request, headers=request.headers.without({"range", "if-range"}))
+        asked_at = self._clock.time()
         try:
             response = await self._hop.send(self._passage.outward(request))
-        except HopError:
-            self._metrics.hop_errors.inc()
+        except HopError as error:
+            self._metrics.failed(error)
             raise
+        self._metrics.origin.took(max(0.0, self._clock.time() - asked_at))
         if response.status >= 500:
-            self._metrics.status_errors.inc()
-        return response
+            self._metrics.failed_itself()
+        if isinstance(response.body, bytes):
+            return response
+        return replace(response, body=Relay(response.body, on_error=self._metrics.failed))
 
     async def _whole(self, request: Request) -> Response:
         """The same for a request whose answer may be kept.

@@ -39,6 +39,7 @@ async def serve_node(
     networks = [name.strip() for name in settings.trusted_peers.split(",") if name.strip()]
     trusted = TrustedPeers.of(networks, proxy_protocol=settings.proxy_protocol)
     front = Front(app, app.node.clock, trusted=trusted, access_log=log)
+    app.node.metrics.gauge("connections", "Connections of visitors", lambda: front.connections)
     try:
         await front.run(sock, DRAIN_S, lambda: ready(url))
     finally:

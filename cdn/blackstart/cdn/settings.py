@@ -10,9 +10,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blackstart.cdn.app import NodeApp
 from blackstart.cdn.hop import SocketHop
+from blackstart.cdn.hop.breaker import Breaker
+from blackstart.cdn.hop.guarded import GuardedHop
+from blackstart.cdn.hop.retry import RetryingHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.rules.policy import DAY_S, Policy
 from blackstart.cdn.storage.cache import Cache
+from blackstart.cdn.storage.disk import DiskTier
 from blackstart.cdn.storage.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
 from blackstart.clock import WallClock
 from blackstart.seed import Seed
@@ -51,7 +55,6 @@ class CdnSettings(BaseSettings):
     plan_header: str = "Blackstart-Plan"
     stale_if_error: bool = True
     stale_window_s: float = Field(default=DAY_S, ge=0)
-    max_body_mb: PositiveInt = 8
     access_log: Path | None = None
     trusted_peers: str = ""
     proxy_protocol: bool = False
@@ -63,21 +66,30 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
     """The application of one node; without settings they come from the environment."""
     settings = settings or CdnSettings()
     clock = WallClock()
+    seed = Seed.from_entropy()
     quotas = _bytes(settings.quotas_mb)
+    disk = None
+    if settings.cache_dir is not None:
+        disk_quotas = {plan: 4 * size for plan, size in quotas.items()}
+        if settings.disk_quotas_mb is not None:
+            disk_quotas = _bytes(settings.disk_quotas_mb)
+        disk = DiskTier(settings.cache_dir, disk_quotas, clock)
+    sockets = SocketHop(
+        str(settings.origin_url),
+        connect_timeout_s=settings.connect_timeout_s,
+        read_timeout_s=settings.read_timeout_s,
+    )
+    hop = RetryingHop(GuardedHop(sockets, clock, Breaker()), clock, seed)
     node = Node(
         clock,
-        SocketHop(
-            str(settings.origin_url),
-            connect_timeout_s=settings.connect_timeout_s,
-            read_timeout_s=settings.read_timeout_s,
-        ),
-        Cache(clock, quotas, gather_bytes=settings.max_body_mb * MEBIBYTE),
+        hop,
+        Cache(clock, quotas, disk=disk),
         name=settings.node_name,
         policy=Policy(
             stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s
         ),
         plan_header=settings.plan_header,
-        identity=Seed.from_entropy().new_id(),
+        identity=seed.new_id(),
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())

@@ -67,9 +67,9 @@ async def test_one_request_tries_whether_the_origin_is_back(guarded, origin, clo
         (Response(500), State.CLOSED),
         (Response(404), State.CLOSED),
         (Response(429), State.CLOSED),
-        (Response(502), State.OPEN),
-        (Response(503), State.OPEN),
-        (Response(504), State.OPEN),
+        (Response(502), State.CLOSED),
+        (Response(503), State.CLOSED),
+        (Response(504), State.CLOSED),
         (HopError("nothing came"), State.OPEN),
         (UnsendableError("a line break"), State.CLOSED),
         (CrowdedError("all in use"), State.CLOSED),
@@ -86,17 +86,6 @@ async def test_only_what_the_origin_does_opens_it(
         except (HopError, UsageError) as error:
             assert error is outcome
     assert guarded.state is state
-
-
-async def test_the_origin_says_how_long_it_wants_to_be_left_alone(guarded, origin, clock) -> None:
-    origin.says(503, retry_after="20")
-    for _ in range(2):
-        assert (await guarded.send(GET)).status == 503
-    with pytest.raises(ShutError) as caught:
-        await guarded.send(GET)
-    assert caught.value.retry_after_s == 20
-    clock.advance(20)
-    assert guarded.state is State.HALF_OPEN
 
 
 async def test_a_visitor_who_goes_away_frees_the_probe(guarded, origin, clock) -> None:

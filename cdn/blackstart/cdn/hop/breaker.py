@@ -29,7 +29,7 @@ class Breaker:
     def __init__(
         self,
         *,
-        in_row: int = 5,
+        in_row: int = 10,
         share: float = 0.5,
         least: int = 20,
         window_s: float = 10.0,

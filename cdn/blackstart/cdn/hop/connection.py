@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from blackstart.cdn.hop.exchange import Exchange
-from blackstart.cdn.hop.failures import broken_off, no_answer
+from blackstart.cdn.hop.failures import broken_off, no_answer, timed_out
 from blackstart.cdn.message import Headers
 
 Story = Callable[[], Coroutine[Any, Any, None]]
@@ -218,15 +218,15 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif now >= self._end_at:
             reason = f"it took longer than {self._limits.whole_s:g} s in all"
-            exchange.fail(broken_off(reason) if exchange.head_came else no_answer(reason))
+            exchange.fail(timed_out(reason, head_came=exchange.head_came))
         elif exchange.head_came:
             reason = f"nothing came for {self._limits.between_bytes_s:g} s"
-            exchange.fail(broken_off(reason))
+            exchange.fail(timed_out(reason, head_came=True))
         else:
             limits = self._limits
             begun = exchange.started or self._upload is not None
             limit_s = limits.between_bytes_s if begun else limits.first_byte_s
-            exchange.fail(no_answer(f"nothing came for {limit_s:g} s"))
+            exchange.fail(timed_out(f"nothing came for {limit_s:g} s", head_came=False))
 
     async def _pass_on(self, exchange: Exchange, story: Story) -> None:
         try:

@@ -9,6 +9,7 @@ class UnreachableError(HopError):
     """No connection came about, so the origin has seen nothing of the request."""
 
     definite = True
+    kind = "unreachable"
 
 
 class CrowdedError(UnreachableError):
@@ -23,6 +24,20 @@ class UnsendableError(HopError):
 
 class UnansweredError(HopError):
     """The connection ended before the first byte of an answer; the request may have been seen."""
+
+    kind = "unanswered"
+
+
+class TimedOutError(HopError):
+    """An answer, or the rest of one, took longer than it may."""
+
+    kind = "timeout"
+
+
+class BrokenOffError(HopError):
+    """The body of an answer ended too early."""
+
+    kind = "broken_off"
 
 
 def no_answer(reason: object) -> HopError:
@@ -52,7 +67,14 @@ def unanswered(reason: object) -> UnansweredError:
 
 def broken_off(reason: object) -> HopError:
     """The error for an answer whose body ended too early."""
-    return HopError(f"the origin broke off its answer: {reason}")
+    return BrokenOffError(f"the origin broke off its answer: {reason}")
+
+
+def timed_out(reason: object, *, head_came: bool) -> TimedOutError:
+    """The error for an answer that took too long: before its head, or in its body."""
+    if head_came:
+        return TimedOutError(f"the origin broke off its answer: {reason}")
+    return TimedOutError(_text(reason), hint=_HINT)
 
 
 _HINT = "is it running, and is BLACKSTART_ORIGIN_URL right?"

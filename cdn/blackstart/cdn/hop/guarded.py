@@ -7,13 +7,9 @@ from datetime import UTC, datetime
 from blackstart.cdn.hop.breaker import Breaker, State
 from blackstart.cdn.hop.failures import CrowdedError, UnsendableError
 from blackstart.cdn.hop.hop import Hop
-from blackstart.cdn.hop.retry_after import retry_after_s
 from blackstart.cdn.message import Request, Response
 from blackstart.clock import Clock
 from blackstart.errors import HopError
-
-# Statuses by which an origin, or what stands in front of it, says that it is down.
-_DOWN = frozenset({502, 503, 504})
 
 
 class ShutError(HopError):
@@ -29,8 +25,8 @@ class ShutError(HopError):
 class GuardedHop:
     """A hop whose requests pass a breaker; raises ShutError at once while that is open.
 
-    No answer is a failure, and so are 502, 503 and 504, which pass on as they are;
-    a 503's `Retry-After` says how long the breaker stays open at least.
+    No answer is a failure. An error status is an answer: one page, or one site, may be
+    broken on an origin that serves all others well.
     What the visitor causes (going away, a request that cannot be sent, an upload
     that breaks off) says nothing about the origin, and neither does a full pool.
     """
@@ -61,11 +57,7 @@ class GuardedHop:
         except BaseException:
             breaker.gave_up(ticket)
             raise
-        now = self._clock.time()
-        if response.status in _DOWN:
-            breaker.failed(ticket, now, retry_after_s(response, now) or 0.0)
-        else:
-            breaker.succeeded(ticket, now)
+        breaker.succeeded(ticket, self._clock.time())
         return response
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blackstart.cdn.hop.failures import CrowdedError, UnansweredError, UnreachableError
+from blackstart.cdn.hop.failures import CrowdedError, UnreachableError
 from blackstart.cdn.hop.hop import Hop
 from blackstart.cdn.hop.retry_after import retry_after_s
 from blackstart.cdn.message import Request, Response
@@ -38,11 +38,11 @@ class Budget:
 
 
 class RetryingHop:
-    """A hop that asks again, once by default, when no byte of an answer came.
+    """A hop that asks again, once by default, when the origin was not reached.
 
     Only a GET, HEAD or OPTIONS whose body is bytes is repeated, after a pause of
-    `pause_s` give or take a half, and twice that for each further one. A time-out is no
-    reason to ask again: the origin has the request, and is slow. After a 429 or 503
+    `pause_s` give or take a half, and twice that for each further one. What an origin
+    got and did not answer is not asked again: it may have died of it. After a 429 or 503
     that says `Retry-After`, nothing is repeated before that.
     """
 
@@ -72,7 +72,7 @@ class RetryingHop:
         for attempt in range(retries):
             try:
                 return self._heeded(await self._hop.send(request))
-            except (UnreachableError, UnansweredError) as error:
+            except UnreachableError as error:
                 pause_s = self._pause_s * 2**attempt * self._random.uniform(0.5, 1.5)
                 if not self._may_retry(error, pause_s):
                     raise
