@@ -228,11 +228,16 @@ class Cache:
         self._discard(old)
         self._enter(new)
         if self.disk is not None and node is not None:
-            self._make_room_on_disk(self.disk, new)
-            self.disk.take_over(node, new)
-        if body is not None:
+            if self.disk.fits(new):
+                self._make_room_on_disk(self.disk, new)
+                self.disk.take_over(node, new)
+            else:
+                self.disk.remove_number(node.number)
+        if body is not None and len(body) <= self.memory.largest_body(new):
             self._keep_in_memory(new, body)
-        return True
+        if new.body is None and new.disk is None:
+            self._discard(new)
+        return new.held
 
     def drop(self, entries: Iterable[Entry]) -> None:
         """Forget entries; their files go soon."""
@@ -368,7 +373,7 @@ class Cache:
         entry.plan = self.plan(entry.plan)
         rivals = self._contents.displaced_by(entry)
         newer = any(rival.disk is None or rival.disk.number > number for rival in rivals)
-        if newer or entry.size > self.disk.largest_body(entry):
+        if newer or not self.disk.fits(entry):
             self.disk.remove_number(number)
             return
         self._enter(entry)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,20 +12,19 @@ import structlog
 from blackstart.cdn.storage.bodyfile import BodyFile, BodyStream, SpoolFile, chunk_end
 from blackstart.cdn.storage.entry import Entry, OnDisk
 from blackstart.cdn.storage.files import Files
-from blackstart.cdn.storage.jobs import Call, Change, Index, MarkStale, Store, StoreSpool
+from blackstart.cdn.storage.folder import Folder, first_number
+from blackstart.cdn.storage.jobs import Change, Index, MarkStale, Store, StoreSpool
 from blackstart.cdn.storage.quota import MEBIBYTE, PlanQuotas
 from blackstart.cdn.storage.spool import DiskSpool
-from blackstart.cdn.storage.table import Reader, Table, read_page, row_of, set_aside
+from blackstart.cdn.storage.table import Reader, Table, read_page, row_of
 from blackstart.cdn.storage.writer import Report, Writer
 from blackstart.clock import Clock
-from blackstart.errors import StorageError, UsageError
+from blackstart.errors import StorageError
 
 log = structlog.get_logger(__name__)
 
 # What a row takes beside key and head, and what a file does beside the body.
 ENTRY_BYTES = 1024
-_SEQUENCE_BITS = 40
-_FOLDER_BITS = 12
 
 
 def cost(entry: Entry, body_bytes: int) -> int:
@@ -55,7 +52,7 @@ class DiskTier:
         pause_s: float = 60.0,
         files: Files | None = None,
     ) -> None:
-        self.folder = folder
+        self._folder = Folder(folder)
         self.quotas: PlanQuotas[OnDisk] = PlanQuotas(quotas, largest_share=largest_share)
         self.generation: int | None = None
         self.first_number = 0
@@ -68,9 +65,7 @@ class DiskTier:
         self._paused_until = 0.0
         self._files = files or Files()
         self._writer: Writer | None = None
-        self._lock: int | None = None
         self._next_number = 0
-        self._is_closing = False
         self._on_lost: Callable[[OnDisk | None], None] = lambda node: None
 
     async def open(self, on_lost: Callable[[OnDisk | None], None]) -> bool:
@@ -81,47 +76,50 @@ class DiskTier:
         Raises: UsageError when another process has the folder.
         """
         loop = asyncio.get_running_loop()
+        folder = self._folder.path
         self._on_lost = on_lost
 
         def report(report: Report) -> None:
             loop.call_soon_threadsafe(self._heard, report)
 
         try:
-            table, opening = await asyncio.to_thread(self._take_folder)
+            table, opening, self.generation = await asyncio.to_thread(self._folder.take)
         except (OSError, sqlite3.Error) as error:
-            self._release()
-            log.warning("cache folder cannot be used", folder=str(self.folder), error=str(error))
+            log.warning("cache folder cannot be used", folder=str(folder), error=str(error))
             return False
-        self.first_number = self._next_number = opening << _SEQUENCE_BITS
-        self._writer = Writer(table, self._files, self.path_of, opening, report)
+        self.first_number = self._next_number = first_number(opening)
+        self._writer = Writer(table, self._files, self._folder.path_of, opening, report)
         return True
 
     async def close(self) -> None:
         """Do what is pending and leave the folder to others."""
-        self._is_closing = True
         writer, self._writer = self._writer, None
         if writer is not None:
             await asyncio.to_thread(writer.stop)
-        self._release()
+        self._folder.release()
 
     @property
     def state(self) -> str:
         """`ok`, `off`, or `paused: ` and why."""
-        if self._writer is None:
+        if not self._is_on:
             return "off"
         if self._paused is not None and self._clock.time() < self._paused_until:
             return f"paused: {self._paused}"
         return "ok"
 
     @property
-    def is_open(self) -> bool:
-        return self._writer is not None
+    def _is_on(self) -> bool:
+        return self._writer is not None and not self._writer.has_ended
 
     def largest_body(self, entry: Entry) -> int:
         """The longest body that is kept for this entry; below 0 when none is."""
-        if self._writer is None or not self._is_writable():
+        if not self._is_on or not self._is_writable():
             return -1
         return self.quotas.largest(self.quotas.plan(entry.plan)) - cost(entry, 0)
+
+    def fits(self, entry: Entry) -> bool:
+        """Whether a body that is here already may stay."""
+        return cost(entry, entry.size) <= self.quotas.largest(self.quotas.plan(entry.plan))
 
     def accepts(self, entry: Entry, size: int) -> bool:
         """Whether a body of this size is kept just now."""
@@ -142,7 +140,7 @@ class DiskTier:
         number = node.number
         self._pending[number] = body
         self._pending_bytes += len(body)
-        path, scratch = self.path_of(number), self._scratch_of(number)
+        path, scratch = self._folder.path_of(number), self._folder.scratch_of(number)
         self._submit(Store(node, row_of(number, entry), body, path, scratch))
 
     def spool(self, entry: Entry, on_progress: Callable[[], None]) -> DiskSpool | None:
@@ -150,7 +148,7 @@ class DiskTier:
         if self.largest_body(entry) < 0 or self._writer is None:
             return None
         number = self._new_number()
-        file = SpoolFile(self._files, self._scratch_of(number), entry.key, number)
+        file = SpoolFile(self._files, self._folder.scratch_of(number), entry.key, number)
         return DiskSpool(file, number, self._writer.submit, on_progress)
 
     def put_spool(self, entry: Entry, spool: DiskSpool) -> None:
@@ -158,7 +156,7 @@ class DiskTier:
         node = self._enter(entry, spool.number)
         self._pending[spool.number] = spool
         spool.kept = True
-        path = self.path_of(spool.number)
+        path = self._folder.path_of(spool.number)
         self._submit(StoreSpool(node, row_of(spool.number, entry), spool.file, path))
 
     def adopt(self, entry: Entry, number: int) -> None:
@@ -245,11 +243,11 @@ class DiskTier:
 
     async def found(self) -> Reader:
         """What an earlier run left, older ones first. Raises: sqlite3.Error"""
-        return await asyncio.to_thread(Reader, self._index, self.first_number)
+        return await asyncio.to_thread(Reader, self._folder.index, self.first_number)
 
     async def found_page(self, key: str) -> list[tuple[int, Entry]]:
         """What an earlier run left of one page. Raises: sqlite3.Error"""
-        return await asyncio.to_thread(read_page, self._index, key, self.first_number)
+        return await asyncio.to_thread(read_page, self._folder.index, key, self.first_number)
 
     def condemn(self, error: sqlite3.Error) -> None:
         """The index cannot be read: set it aside and begin anew."""
@@ -262,25 +260,9 @@ class DiskTier:
     async def sweep(self, live: set[int]) -> None:
         """Remove the files that earlier runs left without a row; `live` have one."""
         try:
-            await asyncio.to_thread(self._sweep, live)
+            await asyncio.to_thread(self._folder.sweep, self._files, self.first_number, live)
         except OSError as error:
             log.warning("leftovers stay in the cache folder", error=str(error))
-
-    def path_of(self, number: int) -> Path:
-        """Where the body with this number lies."""
-        opening, sequence = number >> _SEQUENCE_BITS, number & ((1 << _SEQUENCE_BITS) - 1)
-        return self._bodies / str(opening) / str(sequence >> _FOLDER_BITS) / str(number)
-
-    def _scratch_of(self, number: int) -> Path:
-        return self.folder / "coming" / str(number)
-
-    @property
-    def _bodies(self) -> Path:
-        return self.folder / "bodies"
-
-    @property
-    def _index(self) -> Path:
-        return self.folder / "index.sqlite"
 
     def _new_number(self) -> int:
         self._next_number += 1
@@ -291,14 +273,14 @@ class DiskTier:
         self.quotas.add(node, self.quotas.plan(entry.plan), cost(entry, entry.size))
         return node
 
-    def _submit(self, job: Store | StoreSpool | Change | MarkStale | Index | Call) -> None:
+    def _submit(self, job: Store | StoreSpool | Change | MarkStale | Index) -> None:
         if self._writer is not None:
             self._writer.submit(job)
 
     def _is_writable(self) -> bool:
         if self._paused is not None and self._clock.time() >= self._paused_until:
             self._paused = None
-            log.info("cache disk is used again", folder=str(self.folder))
+            log.info("cache disk is used again", folder=str(self._folder.path))
         return self._paused is None
 
     async def _pending_body(self, entry: Entry) -> bytes | None:
@@ -317,7 +299,7 @@ class DiskTier:
         node = entry.disk
         if node is None:
             raise StorageError("the entry is gone")
-        path, number = self.path_of(node.number), node.number
+        path, number = self._folder.path_of(node.number), node.number
 
         def read() -> tuple[BodyFile, bytes]:
             file = BodyFile(path, entry.key, number, entry.size)
@@ -356,70 +338,6 @@ class DiskTier:
         self._paused = reason
         self._paused_until = self._clock.time() + self._pause_s
 
-    # What follows runs in threads.
-
-    def _take_folder(self) -> tuple[Table, int]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._release()
-            raise UsageError(
-                f"the cache folder {self.folder} is used by another process",
-                hint="give each node a folder of its own",
-            ) from error
-        for folder in (self._bodies, self.folder / "coming"):
-            folder.mkdir(exist_ok=True)
-        try:
-            return self._begin(Table.open(self._index))
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            log.warning("cache index is damaged and is begun anew", error=str(error))
-            set_aside(self._index)
-            return self._begin(Table.open(self._index))
-
-    def _begin(self, table: Table) -> tuple[Table, int]:
-        """Number this run past all earlier ones, also those that a new index knows nothing of."""
-        try:
-            used = [int(path.name) for path in self._bodies.iterdir() if path.name.isdecimal()]
-            opening = max([table.value("opening") or 0, *used]) + 1
-            self.generation = table.value("generation")
-            table.begin(durable=True)
-            table.set("opening", opening)
-            table.commit()
-        except BaseException:
-            table.close()
-            raise
-        return table, opening
-
-    def _release(self) -> None:
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
-
-    def _sweep(self, live: set[int]) -> None:
-        present = str(self.first_number >> _SEQUENCE_BITS)
-        folders = [path for path in self._bodies.iterdir() if path.name != present]
-        for top in [*folders, self.folder / "coming"]:
-            for folder, _, names in os.walk(top, topdown=False):
-                if self._is_closing:
-                    return
-                for name in names:
-                    number = int(name) if name.isdecimal() else -1
-                    if number < self.first_number and number not in live:
-                        self._files.unlink(Path(folder, name))
-                if top in folders:
-                    _remove_if_empty(Path(folder))
-
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return

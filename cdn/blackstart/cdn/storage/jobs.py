@@ -78,11 +78,31 @@ class Index(Job):
         self._change(table)
 
 
-class Call(Job):
-    """Something with files. The function may raise OSError."""
+class Append(Job):
+    """More of a spooled body; `heard` is told how many bytes that were, or -1 when it failed."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
+    def __init__(self, file: SpoolFile, chunk: bytes, heard: Callable[[int], None]) -> None:
+        self._file = file
+        self._chunk = chunk
+        self._heard = heard
 
     def prepare(self, files: Files) -> None:
-        self._function()
+        try:
+            self._file.append(self._chunk)
+        except OSError:
+            self.give_up()
+            raise
+        self._heard(len(self._chunk))
+
+    def give_up(self) -> None:
+        self._heard(-1)
+
+
+class Remove(Job):
+    """A spooled body is not wanted."""
+
+    def __init__(self, file: SpoolFile) -> None:
+        self._file = file
+
+    def prepare(self, files: Files) -> None:
+        self._file.give_up()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from blackstart.cdn.storage.bodyfile import SpoolFile
-from blackstart.cdn.storage.jobs import Call
+from blackstart.cdn.storage.jobs import Append, Remove
 from blackstart.errors import StorageError
 
 
@@ -17,7 +17,7 @@ class DiskSpool:
         self,
         file: SpoolFile,
         number: int,
-        submit: Callable[[Call], None],
+        submit: Callable[[Append | Remove], None],
         on_progress: Callable[[], None],
     ) -> None:
         self.file = file
@@ -31,16 +31,7 @@ class DiskSpool:
 
     def write(self, chunk: bytes) -> None:
         """Append soon."""
-
-        def append() -> None:
-            try:
-                self.file.append(chunk)
-            except OSError:
-                self._loop.call_soon_threadsafe(self._progressed, -1)
-                raise
-            self._loop.call_soon_threadsafe(self._progressed, len(chunk))
-
-        self._submit(Call(append))
+        self._submit(Append(self.file, chunk, self._heard))
 
     async def read(self, first: int, end: int) -> bytes:
         """Some bytes from `first`, before `end`, of those written. Raises: StorageError"""
@@ -52,7 +43,11 @@ class DiskSpool:
     def close(self) -> None:
         """Nobody writes or reads any more; unless it was kept, the file goes."""
         if not self.kept:
-            self._submit(Call(self.file.give_up))
+            self._submit(Remove(self.file))
+
+    def _heard(self, count: int) -> None:
+        """Called by the writer."""
+        self._loop.call_soon_threadsafe(self._progressed, count)
 
     def _progressed(self, count: int) -> None:
         if count < 0:

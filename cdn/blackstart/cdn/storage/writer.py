@@ -38,6 +38,9 @@ class Job:
     def apply(self, table: Table) -> None:
         """Change the index. Raises: sqlite3.Error"""
 
+    def give_up(self) -> None:
+        """Nobody will do it any more."""
+
 
 @dataclass(slots=True)
 class Report:
@@ -81,13 +84,17 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job | _Removal | _Flush | None] = queue.SimpleQueue()
         self._owed: dict[int, None] = {}
         self._lock = threading.Lock()
-        self._ended = False
+        self.has_ended = False
         self._thread = threading.Thread(target=self._run, name="cdn-disk", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> None:
         """Do it in its turn."""
-        self._jobs.put(job)
+        with self._lock:
+            if not self.has_ended:
+                self._jobs.put(job)
+                return
+        job.give_up()
 
     def remove(self, numbers: tuple[int, ...]) -> None:
         """Take rows out of the index, then files off the disk."""
@@ -97,7 +104,7 @@ class Writer:
         """Done when all before is. Fails with StorageError when a durable one cannot be kept."""
         flush = _Flush(Future(), durable)
         with self._lock:
-            if self._ended:
+            if self.has_ended:
                 flush.done.set_exception(StorageError("the cache disk is no longer written"))
             else:
                 self._jobs.put(flush)
@@ -133,10 +140,13 @@ class Writer:
 
     def _end(self, batch: list[Job | _Removal | _Flush]) -> None:
         with self._lock:
-            self._ended = True
+            self.has_ended = True
         rest: list[object] = list(batch)
         while not self._jobs.empty():
             rest.append(self._jobs.get())
+        for job in rest:
+            if isinstance(job, Job):
+                job.give_up()
         _answer(rest, StorageError("the cache disk is no longer written"))
         self._table.close()
 
