@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import broken_off, no_answer
@@ -154,8 +154,8 @@ class Connection(asyncio.Protocol):
     # --- for the event loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no instances of asyncio's classes.
+        self._transport = cast(asyncio.Transport, transport)
         self.usable = True
         self._owner.made(self)
 
