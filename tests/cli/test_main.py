@@ -115,5 +115,5 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     loaded = set(done.stdout.decode().split())
-    heavy = {"fastapi", "pymongo", "obstore", "uvicorn", "aiohttp", "httpx2", "pydantic"}
+    heavy = {"fastapi", "pymongo", "obstore", "uvicorn", "httpx2", "pydantic"}
     assert loaded & heavy == set()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import pytest
+import uvloop
 
 from blackstart.cdn.hop import SocketHop
 from blackstart.cdn.message import Body
@@ -85,6 +86,18 @@ def answering(*answers: bytes, close: bool = False) -> Turn:
 async def read(body: Body) -> bytes:
     """All of a body, read chunk by chunk."""
     return body if isinstance(body, bytes) else b"".join([chunk async for chunk in body])
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Servers run on uvloop, whose transports differ from asyncio's; tests of sockets on both."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+        "asyncio": asyncio.new_event_loop
+    }
+    if "origin_of" in getattr(item, "fixturenames", ()):
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture(name="answering")

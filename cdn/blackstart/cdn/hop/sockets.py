@@ -82,7 +82,8 @@ class SocketHop:
             # The request's body belongs to whoever asked again as soon as this returns or raises,
             # unless its upload goes on beside the answer.
             if exchange.complete or not exchange.head_came:
-                task.cancel()
+                if not task.cancelling():  # A second time would cut the body's clean-up short.
+                    task.cancel()
                 await asyncio.wait([task])
         return _response(exchange)
 
