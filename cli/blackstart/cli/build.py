@@ -150,7 +150,7 @@ def _commit(given: str | None) -> str | None:
 
 def _row(each: dict[str, Any]) -> list[str]:
     commit = (each["commit_ref"] or "")[:7]
-    return [each["id"], each["state"], commit, each["branch"] or "", minute(each["created_at"])]
+    return [each["id"], each["state"], commit, each["branch"], minute(each["created_at"])]
 
 
 def _print_started(
