@@ -86,7 +86,7 @@ CATALOGUE: tuple[Safeguard, ...] = (
     ),
     Safeguard(
         "tolerant-api",
-        off="one invalid deploy fails the whole response",
+        off="one invalid deploy or build fails the whole response",
         on="it is listed as invalid, the rest is served",
     ),
     Safeguard(

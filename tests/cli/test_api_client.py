@@ -182,6 +182,21 @@ def test_a_list_has_all_pages_and_fits_in_80_columns(call: Call, fake_api: FakeA
     ]
 
 
+def test_an_invalid_build_is_listed_and_shown_with_what_is_known(
+    call: Call, fake_api: FakeApi
+) -> None:
+    unknown = dict.fromkeys(
+        ("commit_ref", "branch", "title", "deploy_id", "created_at", "started_at", "ended_at")
+    )
+    invalid = {"id": ID, "site_id": "s", "state": "invalid", "error": "due_at: no date", **unknown}
+    fake_api.answer("GET /sites/docs/builds", [invalid])
+    fake_api.answer(f"GET /builds/{ID}", invalid)
+    listed = call("build", "list", "docs")
+    assert (listed.code, "invalid" in listed.out) == (0, True)
+    shown = call("build", "show", ID)
+    assert (shown.code, "due_at: no date" in shown.out) == (0, True)
+
+
 def test_builds_and_hooks_fit_in_80_columns_and_steer_no_terminal(
     call: Call, fake_api: FakeApi
 ) -> None:

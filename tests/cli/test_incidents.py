@@ -19,7 +19,7 @@ def test_every_incident_is_listed_with_its_title_in_80_columns(call: Call) -> No
         assert f"{incident.name} " in done.out
         for word in incident.title.split():
             assert word in done.out
-    assert "blackstart drill NAME" in done.out
+    assert "blackstart drill INCIDENT" in done.out
 
 
 def test_as_json_it_is_the_catalogue(call: Call) -> None:

@@ -78,6 +78,22 @@ async def test_a_body_that_makes_no_sense_is_refused_and_nothing_is_created(
     assert (await api.get("/sites")).json() == []
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("name", "Bad Name", "must be 1 to 63 small letters, digits and dashes"),
+        ("name", 5, "must be 1 to 63 small letters, digits and dashes"),
+        ("repo_url", "", "must be an address or a path"),
+        ("branch", "-b", "must be letters, digits, and . _ / -"),
+    ],
+)
+async def test_a_value_that_does_not_fit_is_answered_with_the_rule_in_words(
+    api: httpx2.AsyncClient, field: str, value: object, rule: str
+) -> None:
+    answer = await api.post("/sites", json={"name": "docs", field: value})
+    assert answer.json()["message"].startswith(f"{field}: {rule}")
+
+
 async def test_a_name_with_two_dashes_would_be_taken_for_a_permalink(
     api: httpx2.AsyncClient,
 ) -> None:

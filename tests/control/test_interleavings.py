@@ -272,7 +272,7 @@ class World:
         draw = self.seed.random
         site = await self.plain.sites.get(site_id)
         deploys = await self.plain.deploys.of_site(site_id)
-        builds = await self.plain.builds.of_site(site_id)
+        builds = await self.builds_of(site_id)
         if not deploys or not builds or site.published_deploy_id is None:
             return
         deploy, build = draw.choice(deploys), draw.choice(builds)
@@ -403,7 +403,12 @@ class World:
         assert max(running.values(), default=0) <= 1, "a site has one running build"
 
     async def all_builds(self) -> list[Build]:
-        return [build for site in self.sites for build in await self.plain.builds.of_site(site)]
+        return [build for site in self.sites for build in await self.builds_of(site)]
+
+    async def builds_of(self, site_id: str) -> list[Build]:
+        found = await self.plain.builds.of_site(site_id)
+        assert all(isinstance(build, Build) for build in found), found
+        return [build for build in found if isinstance(build, Build)]
 
     async def look_back(self) -> None:
         """At rest: all has ended well, or its maker died."""

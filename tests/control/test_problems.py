@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Query, Request
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 from pymongo.errors import AutoReconnect
 from starlette.responses import StreamingResponse
+from starlette.types import Message
 from structlog.testing import capture_logs
 
 from blackstart.control.front import put_in_front
@@ -64,6 +65,10 @@ def app(store: MetadataStore, manual_clock: ManualClock) -> FastAPI:
             raise ZeroDivisionError
 
         return StreamingResponse(chunks())
+
+    @app.put("/api/v1/bytes")
+    async def count(request: Request) -> int:
+        return len(await request.body())
 
     @app.post("/api/v1/pairs")
     async def pairs(body: Pair) -> Pair:
@@ -126,6 +131,28 @@ async def test_a_bug_is_logged_under_the_request_id_and_tells_nothing(
     unexpected = [line for line in lines if line["event"] == "unexpected error"]
     assert [line["error"] for line in unexpected] == ["ZeroDivisionError"] * 2
     assert [line["status"] for line in lines if line["event"] == "request"] == [500, 500]
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_bug(app: FastAPI) -> None:
+    pieces: list[Message] = [
+        {"type": "http.request", "body": b"half", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": "/api/v1/bytes", "headers": []}
+    scope |= {"query_string": b"", "client": ("127.0.0.1", 1)}
+    with capture_logs() as lines:
+        await app(scope, receive, send)
+    assert (pieces, sent) == ([], [])
+    assert {line["log_level"] for line in lines} == {"info"}
+    assert lines[0]["event"] == "the client left before its body was all there"
 
 
 async def test_half_an_answer_breaks_off(api: httpx2.AsyncClient) -> None:

@@ -19,7 +19,9 @@ ENDED_BY_SIGTERM = 143
 
 
 def drill(
-    name: Annotated[str, typer.Argument(help="The incident; `blackstart incidents` lists them.")],
+    name: Annotated[
+        str, typer.Argument(metavar="INCIDENT", help="`blackstart incidents` lists them.")
+    ],
     sites: Annotated[int, typer.Option(help="How many sites the fleet has, 20 to 20000.")] = 400,
     seed: Annotated[int, typer.Option(help="The same seed gives the same day.")] = 1,
     safeguards: Annotated[

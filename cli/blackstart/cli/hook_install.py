@@ -49,9 +49,9 @@ def try_secret(address: str, hook_id: str, secret: str) -> None:
     except RefusedError as error:
         if error.status != 401:
             raise
-        reason = "is not that of hook" if secret else "is missing: signed is hook"
+        named = f"the secret is not that of hook {hook_id}"
         raise UsageError(
-            f"the secret {reason} {hook_id}",
+            named if secret else f"hook {hook_id} is signed, and its secret is missing",
             hint="set BLACKSTART_HOOK_SECRET to what `blackstart hook create` printed",
         ) from error
 

@@ -13,6 +13,9 @@ def incidents(
     ] = False,
 ) -> None:
     """List the incidents that can be drilled."""
+    from rich.table import Table
+    from rich.text import Text
+
     from blackstart.cli.console import out
     from blackstart.drills.incidents import CATALOGUE
 
@@ -22,7 +25,9 @@ def incidents(
         rows = [{"name": each.name, "title": each.title} for each in CATALOGUE.values()]
         print(json.dumps(rows, indent=2))
         return
+    listing = Table.grid(padding=(0, 2, 0, 0))
     for each in CATALOGUE.values():
-        out.print(f"[bold]{each.name}[/bold]  {each.title}")
+        listing.add_row(Text(each.name, style="bold"), each.title)
+    out.print(listing)
     out.print()
-    out.print("Run one with [bold]blackstart drill NAME[/bold].")
+    out.print("Run one with [bold]blackstart drill INCIDENT[/bold].")

@@ -36,7 +36,7 @@ HEALTH_PATHS = {
 
 
 def serve(
-    role: Annotated[Role, typer.Argument(help="What to be.")],
+    role: Annotated[Role, typer.Argument(metavar="ROLE", help="What to be.")],
     listen: Annotated[
         str | None,
         typer.Option(

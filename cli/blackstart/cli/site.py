@@ -23,7 +23,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @site.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Becomes its host name: NAME.localhost.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Becomes its host name: NAME.localhost.")
+    ],
     plan: Annotated[
         str, typer.Option(metavar="free|pro|global|enterprise", help="Its place in every queue.")
     ] = "free",

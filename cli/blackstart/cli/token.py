@@ -33,7 +33,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @token.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What the token is for, as it is to be listed.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What the token is for, as it is to be listed.")
+    ],
     scope: Annotated[
         list[str],
         typer.Option(

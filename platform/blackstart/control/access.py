@@ -42,13 +42,17 @@ class Access:
             bearer = await presented(request)
             if bearer is None:
                 return None
-            known = request.state.identity = await self._look(bearer)
+            known = request.state.identity = await self._look(request, bearer)
         if isinstance(known, UnauthorizedError):
             raise known
         assert isinstance(known, Token)
         return known
 
-    async def _look(self, bearer: str) -> Token | UnauthorizedError:
+    async def _look(self, request: Request, bearer: str) -> Token | UnauthorizedError:
+        if len(request.headers.getlist("authorization")) > 1:
+            # A proxy before us may have judged by the other one (RFC 9110 section 5.3).
+            text = "there is more than one Authorization field"
+            return UnauthorizedError(text, presented=True, hint="send one")
         try:
             token = await self._tokens.authenticate(bearer)
         except UnauthorizedError as error:

@@ -57,7 +57,8 @@ def pages_router(desk: Desk, safeguards: Safeguards) -> APIRouter:
         views = views_for(request)
         site = await desk.site(name)
         shown = views.deploy(await desk.deploy_of(site, deploy_id), site)
-        build = await store.builds.get(shown.build_id) if shown.build_id else None
+        found = await store.builds.as_found(shown.build_id) if shown.build_id else None
+        build = views.build_detail(found) if found else None
         context = {"site": site, "deploy": shown, "build": build}
         return templates.TemplateResponse(request, "deploy.html", context)
 

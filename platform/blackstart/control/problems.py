@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -85,6 +86,8 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            log.info("the client left before its body was all there")
         except Exception as error:
             log.exception("unexpected error", error=type(error).__name__)
             if started:

@@ -4,17 +4,52 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from blackstart.model import Context, ManifestFile, Plan
 from blackstart.model.manifest import Sha1
 
 MAX_FILES = 100_000
 
-SiteName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-RepoUrl = Annotated[str, Field(pattern=r"^[\x21-\x7e][\x20-\x7e\u00a0-\ud7ff]{0,1999}$")]
-Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}$")]
-CommitRef = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+
+def _else_say(rule: str) -> WrapValidator:
+    """What people read when a value does not fit: the rule, instead of its pattern."""
+
+    def check(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise ValueError(rule) from error
+
+    return WrapValidator(check)
+
+
+SiteName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"),
+    _else_say("must be 1 to 63 small letters, digits and dashes, with no dash at either end"),
+]
+RepoUrl = Annotated[
+    str,
+    Field(pattern=r"^[\x21-\x7e][\x20-\x7e\u00a0-\ud7ff]{0,1999}$"),
+    _else_say("must be an address or a path, of at most 2000 printable characters"),
+]
+Branch = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,200}$"),
+    _else_say("must be letters, digits, and . _ / - after the first, at most 201 characters"),
+]
+CommitRef = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{7,64}$"), _else_say("must be 7 to 64 small hex digits")
+]
 Title = Annotated[str, Field(max_length=1_000)]
 
 

@@ -88,22 +88,25 @@ class FileOut(BaseModel):
 
 
 class BuildOut(BaseModel):
-    """A build without its log; `done` is true once nothing more will happen to it."""
+    """A build without its log; `done` is true once nothing more will happen to it.
+
+    `state` `invalid` means that its document cannot be read: `error` says why, the rest is null.
+    """
 
     id: str
     site_id: str
-    deploy_id: str | None
-    sha: str | None
-    commit_ref: str | None
-    pinned: bool
-    branch: str
-    title: str | None
+    deploy_id: str | None = None
+    sha: str | None = None
+    commit_ref: str | None = None
+    pinned: bool | None = None
+    branch: str | None = None
+    title: str | None = None
     state: str
     done: bool
-    error: str | None
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
+    error: str | None = None
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 class BuildDetail(BuildOut):

@@ -15,12 +15,14 @@ from blackstart.control.schemas import (
     FileOut,
     SiteOut,
 )
+from blackstart.errors import InvalidDocumentError
 from blackstart.model import (
     Build,
     BuildHook,
     Context,
     Deploy,
     DeployState,
+    InvalidBuild,
     InvalidDeploy,
     Site,
     TreeEntry,
@@ -33,8 +35,8 @@ from blackstart.web.content_type import content_type
 class Views:
     """Turns documents into answers.
 
-    Without `tolerant-api` a view that includes an invalid deploy raises
-    InvalidDeployError, and with it the whole response fails, as in 2017.
+    Without `tolerant-api` a view that includes an invalid deploy or build raises
+    InvalidDocumentError, and with it the whole response fails, as in 2017.
     """
 
     def __init__(self, store: MetadataStore, safeguards: Safeguards, links: Links) -> None:
@@ -125,7 +127,17 @@ class Views:
             published_deploy=self.deploy(deploy, site) if deploy else None,
         )
 
-    def build(self, build: Build) -> BuildOut:
+    def build(self, build: Build | InvalidBuild) -> BuildOut:
+        if isinstance(build, InvalidBuild):
+            if "tolerant-api" not in self._safeguards:
+                raise InvalidDocumentError(f"build {build.id} is invalid: {build.reason}")
+            return BuildOut(
+                id=build.id,
+                site_id=build.site_id,
+                state="invalid",
+                done=True,
+                error=build.reason,
+            )
         return BuildOut(
             id=build.id,
             site_id=build.site_id,
@@ -143,8 +155,9 @@ class Views:
             ended_at=build.ended_at,
         )
 
-    def build_detail(self, build: Build) -> BuildDetail:
-        return BuildDetail(**self.build(build).model_dump(), log=build.log)
+    def build_detail(self, build: Build | InvalidBuild) -> BuildDetail:
+        log = build.log if isinstance(build, Build) else []
+        return BuildDetail(**self.build(build).model_dump(), log=log)
 
     def hook(self, hook: BuildHook, *, secret: str | None = None) -> BuildHookOut:
         return BuildHookOut(

@@ -1,6 +1,6 @@
 """The platform's vocabulary as documents: site, deploy, metadata, manifest, build, token, tree."""
 
-from blackstart.model.build import Build, BuildState, Lease
+from blackstart.model.build import Build, BuildState, InvalidBuild, Lease, parse_build
 from blackstart.model.deploy import (
     Context,
     Deploy,
@@ -23,6 +23,7 @@ __all__ = [
     "Context",
     "Deploy",
     "DeployState",
+    "InvalidBuild",
     "InvalidDeploy",
     "Lease",
     "Manifest",
@@ -36,5 +37,6 @@ __all__ = [
     "Tree",
     "TreeEntry",
     "check_site_path",
+    "parse_build",
     "parse_deploy",
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from blackstart.model.document import Document, Part
+from blackstart.model.document import Document, Part, first_problem
 
 
 class BuildState(StrEnum):
@@ -71,3 +72,24 @@ class Build(Document):
         if isinstance(raw, dict) and "due_at" not in raw:
             return {**raw, "due_at": raw.get("created_at")}
         return raw
+
+
+@dataclass(frozen=True)
+class InvalidBuild:
+    """A build document that does not validate: nobody works on it, and it can still be listed."""
+
+    id: str
+    site_id: str
+    reason: str
+
+
+def parse_build(raw: dict[str, Any]) -> Build | InvalidBuild:
+    """Read a build document as stored; what does not validate comes back as `InvalidBuild`."""
+    try:
+        return Build.model_validate(raw)
+    except ValidationError as error:
+        return InvalidBuild(
+            id=str(raw.get("_id", "")),
+            site_id=str(raw.get("site_id", "")),
+            reason=first_problem(error),
+        )

@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError
 
 from blackstart.errors import InvalidDocumentError, NotFoundError
-from blackstart.model import Build, BuildState, Lease
+from blackstart.model import Build, BuildState, InvalidBuild, Lease, parse_build
 
 log = structlog.get_logger("store")
 _QUEUE_ORDER = [("priority", ASCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
@@ -52,11 +52,20 @@ class Builds:
             raise NotFoundError(f"no build {build_id!r}")
         return build
 
-    async def of_site(self, site_id: str, *, skip: int = 0, limit: int = 0) -> list[Build]:
+    async def as_found(self, build_id: str) -> Build | InvalidBuild:
+        """A build to be shown, whatever became of its document. Raises: NotFoundError."""
+        raw = await self._builds.find_one({"_id": build_id})
+        if raw is None:
+            raise NotFoundError(f"no build {build_id!r}")
+        return parse_build(raw)
+
+    async def of_site(
+        self, site_id: str, *, skip: int = 0, limit: int = 0
+    ) -> list[Build | InvalidBuild]:
         """A site's builds, newest first; `limit` 0 means all."""
         cursor = self._builds.find({"site_id": site_id})
         cursor = cursor.sort([("created_at", DESCENDING), ("_id", DESCENDING)])
-        return [Build.from_mongo(raw) async for raw in cursor.skip(skip).limit(limit)]
+        return [parse_build(raw) async for raw in cursor.skip(skip).limit(limit)]
 
     async def in_state(self, state: BuildState) -> list[Build]:
         """All builds in a state, in queue order."""

@@ -66,7 +66,7 @@ def _reading(router: APIRouter, api: ApiContext) -> None:
     @router.get("/builds/{build_id}", dependencies=[read], responses=MISSING)
     async def get_build(request: Request, build_id: str) -> BuildDetail:
         """One build with its log."""
-        return api.views(request).build_detail(await desk.store.builds.get(build_id))
+        return api.views(request).build_detail(await desk.store.builds.as_found(build_id))
 
     @router.get(
         "/builds/{build_id}/log",
