@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blackstart.cli.node_client import NodeClient
     from blackstart.cli.node_rates import Rates, Sample
     from blackstart.clock import Clock
+COLUMNS = 3
 
 
 def top(
@@ -84,25 +85,26 @@ def render(address: str, rates: Rates) -> RenderableType:
     now = rates.after
     second = rates.per_second
     facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for _ in range(3):
+    for _ in range(COLUMNS):
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(justify="right", no_wrap=True, min_width=9)
     held = sum(now.total("stored_bytes", tier=tier) for tier in ("memory", "disk"))
-    for row in (
-        ("requests/s", number(rates.requests_per_second()))
-        + ("hit ratio", percent(rates.hit_ratio()))
-        + ("connections", number(now.total("connections"))),
-        ("stale/s", number(second("stale_total")))
-        + ("collapsed/s", number(second("collapsed_total")))
-        + ("entries", number(now.total("entries"))),
-        ("origin/s", number(second("origin_seconds_count")))
-        + ("half within", time(rates.latency_s(0.5)))
-        + ("held", size(held)),
-        ("errors/s", number(second("errors_total")))
-        + ("99 % within", time(rates.latency_s(0.99)))
-        + ("sent/s", size(second("sent_bytes_total"))),
-    ):
-        facts.add_row(*row)
+    cells = [
+        ("requests/s", number(rates.requests_per_second())),
+        ("hit ratio", percent(rates.hit_ratio())),
+        ("connections", number(now.total("connections"))),
+        ("stale/s", number(second("stale_total"))),
+        ("collapsed/s", number(second("collapsed_total"))),
+        ("entries", number(now.total("entries"))),
+        ("origin/s", number(second("origin_seconds_count"))),
+        ("half within", time(rates.latency_s(0.5))),
+        ("held", size(held)),
+        ("errors/s", number(second("errors_total"))),
+        ("99 % within", time(rates.latency_s(0.99))),
+        ("sent/s", size(second("sent_bytes_total"))),
+    ]
+    for first in range(0, len(cells), COLUMNS):
+        facts.add_row(*(text for cell in cells[first : first + COLUMNS] for text in cell))
     names = ("plan", "requests/s", "hits", "stale/s", "sent/s", "memory", "disk", "evicted/s")
     plans = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for name in names:
