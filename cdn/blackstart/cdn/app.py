@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hmac
-import json
 from urllib.parse import unquote
 
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from blackstart.cdn.message import Headers, Request, Response, gather_body, plain
+from blackstart.cdn.message import Request, Response, gather_body, plain
 from blackstart.cdn.node import Node
+from blackstart.cdn.pages import answer_json, answer_own, list_entries, refuse_method, show_entry
 from blackstart.cdn.storage.quota import MEBIBYTE
 
 log = structlog.get_logger(__name__)
 
 RESERVED = "/.blackstart/"
+PAGES = "purge, healthz, metrics, entries and entry"
 PURGE_LIMIT_BYTES = MEBIBYTE
 
 
@@ -48,27 +49,40 @@ class NodeApp:
         return await self.node.answer(request)
 
     async def _own_page(self, request: Request, page: str) -> Response:
-        if page not in ("purge", "healthz", "metrics"):
-            return plain(404, "404 Not Found: the node has purge, healthz and metrics here")
+        if page not in ("purge", "healthz", "metrics", "entries", "entry"):
+            return plain(404, f"404 Not Found: the node has {PAGES} here")
         if page == "purge":
             return await self._purge(request)
         if request.method not in ("GET", "HEAD"):
-            return _refuse_method("GET, HEAD")
+            return refuse_method("GET, HEAD")
         if page == "healthz":
-            return _json(200, {"status": "ok", "node": self.node.name})
-        content_type = "text/plain; version=0.0.4; charset=utf-8"
-        return _own(200, content_type, self.node.metrics.text())
+            return answer_json(200, {"status": "ok", "node": self.node.name})
+        if page == "metrics":
+            content_type = "text/plain; version=0.0.4; charset=utf-8"
+            return answer_own(200, content_type, self.node.metrics.text())
+        refusal = self._refusal(request, "this page")
+        if refusal is not None:
+            return refusal
+        query = request.target.partition("?")[2]
+        return await (list_entries if page == "entries" else show_entry)(self.node, query)
 
-    async def _purge(self, request: Request) -> Response:
-        if request.method != "POST":
-            return _refuse_method("POST")
+    def _refusal(self, request: Request, what: str) -> Response | None:
+        """The answer to a request without the node's token."""
         if self._authorization is None:
             return plain(403, "403 Forbidden: this node was started without a purge token")
         presented = (request.headers.get("authorization") or "").encode("latin-1")
-        if not hmac.compare_digest(presented, self._authorization):
-            refusal = plain(401, "401 Unauthorized: a purge needs the node's purge token")
-            challenge = refusal.headers.plus(("www-authenticate", "Bearer"))
-            return Response(refusal.status, challenge, refusal.body)
+        if hmac.compare_digest(presented, self._authorization):
+            return None
+        refusal = plain(401, f"401 Unauthorized: {what} needs the node's purge token")
+        challenge = refusal.headers.plus(("www-authenticate", "Bearer"))
+        return Response(refusal.status, challenge, refusal.body)
+
+    async def _purge(self, request: Request) -> Response:
+        if request.method != "POST":
+            return refuse_method("POST")
+        refusal = self._refusal(request, "a purge")
+        if refusal is not None:
+            return refusal
         body = await gather_body(request.body, PURGE_LIMIT_BYTES)
         if not isinstance(body, bytes):
             return plain(413, f"413 Content Too Large: the limit is {PURGE_LIMIT_BYTES} bytes")
@@ -78,27 +92,4 @@ class NodeApp:
             return plain(400, '400 Bad Request: expected {"tags": ["..."]}')
         purged = await self.node.purge(order.tags)
         log.info("purged", node=self.node.name, tags=len(order.tags), purged=purged)
-        return _json(200, {"purged": purged})
-
-
-def _own(status: int, content_type: str, body: bytes) -> Response:
-    return Response(
-        status,
-        Headers(
-            [
-                ("content-type", content_type),
-                ("cache-control", "no-store"),
-                ("content-length", str(len(body))),
-            ]
-        ),
-        body,
-    )
-
-
-def _json(status: int, value: object) -> Response:
-    return _own(status, "application/json", json.dumps(value).encode())
-
-
-def _refuse_method(allowed: str) -> Response:
-    response = plain(405, f"405 Method Not Allowed: only {allowed}")
-    return Response(response.status, response.headers.plus(("allow", allowed)), response.body)
+        return answer_json(200, {"purged": purged})

@@ -44,7 +44,7 @@ class ApiClient:
         fields = {} if token is None else {"Authorization": f"Bearer {token}"}
         # A proxy of the environment has no way back to this machine.
         self._http = httpx2.Client(
-            headers=fields, timeout=TIMEOUT_S, trust_env=not _is_here(address)
+            headers=fields, timeout=TIMEOUT_S, trust_env=not is_here(address)
         )
 
     def __enter__(self) -> ApiClient:
@@ -155,7 +155,8 @@ def unreachable(address: str) -> HopError:
     )
 
 
-def _is_here(address: str) -> bool:
+def is_here(address: str) -> bool:
+    """Whether an address is this machine's own."""
     host = urlsplit(address).hostname or ""
     try:
         return ip_address(host).is_loopback

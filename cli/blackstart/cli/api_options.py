@@ -61,7 +61,12 @@ def api_address(api: str | None) -> str:
     given = api or os.environ.get(ADDRESS_VARIABLE, "")
     if not given:
         raise UsageError(f"{ADDRESS_VARIABLE} is not set", hint=ASK_UP)
-    address = given.strip().rstrip("/").removesuffix(PREFIX)
+    return server_address(given, "a control API", PREFIX)
+
+
+def server_address(given: str, what: str, suffix: str = "") -> str:
+    """A web address without a slash or `suffix` at its end. Raises: UsageError."""
+    address = given.strip().rstrip("/").removesuffix(suffix)
     try:
         parts = urlsplit(address)
         known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -69,7 +74,7 @@ def api_address(api: str | None) -> str:
         known = None
     if not known or "@" in parts.netloc or parts.query or parts.fragment:
         raise UsageError(
-            f"not the address of a control API: {given!r}", hint="such as http://127.0.0.1:8000"
+            f"not the address of {what}: {given!r}", hint="such as http://127.0.0.1:8000"
         )
     return address
 

@@ -7,6 +7,12 @@ from typing import Annotated
 
 import typer
 
+from blackstart.cli.cdn_inspect import inspect
+from blackstart.cli.cdn_ls import ls
+from blackstart.cli.cdn_options import ENDED_BY_SIGTERM
+from blackstart.cli.cdn_top import top
+from blackstart.cli.cdn_warm import warm
+
 cdn = typer.Typer(
     name="cdn",
     help="Run a caching node in front of any origin, and look into running ones.",
@@ -67,3 +73,10 @@ def run(
         service.run(
             serve_node(settings, sock, ready=lambda url: print(f"listening on {url}", flush=True))
         )
+    raise typer.Exit(ENDED_BY_SIGTERM)
+
+
+cdn.command()(top)
+cdn.command()(ls)
+cdn.command()(inspect)
+cdn.command()(warm)
