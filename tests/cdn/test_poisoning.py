@@ -6,153 +6,18 @@ is told; what the next visitor gets, and what the origin saw, is asserted.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 
 import pytest
+from tests.cdn.raw_site import FRESH, Asked, answer, echo, parsed
 
-from blackstart.cdn.message import Headers
-from blackstart.cdn.serving import serve_node
-from blackstart.cdn.settings import CdnSettings
-
-FRESH = b"Cache-Control: max-age=60\r\n"
 LONG_UNCHANGED = b"Last-Modified: Wed, 01 Jan 2014 00:00:00 GMT\r\n"
-
-
-@dataclass
-class Asked:
-    """A request as the origin got it."""
-
-    method: str
-    target: str
-    headers: Headers
-    body: bytes
-
-    @property
-    def host(self) -> str:
-        return self.headers.get("host") or ""
-
-
-Answer = Callable[[Asked], bytes]
-
-
-def answer(body: bytes, fields: bytes = FRESH, status: bytes = b"200 OK") -> bytes:
-    length = b"Content-Length: %d\r\n" % len(body)
-    return b"HTTP/1.1 " + status + b"\r\n" + fields + length + b"\r\n" + body
-
-
-def echo(asked: Asked) -> bytes:
-    """An origin that shows what it was asked."""
-    return answer(f"{asked.method} {asked.host} {asked.target} ".encode("latin-1") + asked.body)
 
 
 def gullible(asked: Asked) -> bytes:
     """An origin that believes any field about what is asked for, as WSGI spells them."""
     told = {name.replace("_", "-"): value for name, value in asked.headers}
     return answer(" ".join(value for value in told.values() if "evil" in value).encode() or b"page")
-
-
-@dataclass
-class Origin:
-    """Bytes in, bytes out; `says` writes each answer."""
-
-    says: Answer = echo
-    asked: list[Asked] = field(default_factory=list)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                self.asked.append(await read_request(reader))
-                writer.write(self.says(self.asked[-1]))
-        writer.close()
-
-
-async def read_request(reader: asyncio.StreamReader) -> Asked:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    line, *lines = head.split("\r\n")[:-2]
-    method, target, _ = line.split(" ")
-    headers = Headers([(name, value) for name, _, value in [x.partition(": ") for x in lines]])
-    body = b""
-    if "transfer-encoding" in headers:
-        while size := int(await reader.readline(), 16):
-            body += await reader.readexactly(size)
-            await reader.readline()
-        await reader.readline()
-    elif "content-length" in headers:
-        body = await reader.readexactly(int(headers.get("content-length") or ""))
-    return Asked(method, target, headers, body)
-
-
-@dataclass
-class Got:
-    status: int
-    headers: Headers
-    body: bytes
-
-    @property
-    def cache_status(self) -> str:
-        return self.headers.get("cache-status") or ""
-
-
-class Site:
-    """A node, its origin, and whoever comes."""
-
-    def __init__(self, origin: Origin, url: str) -> None:
-        self.origin = origin
-        self._host, _, self._port = url.removeprefix("http://").rpartition(":")
-
-    async def send(self, data: bytes) -> bytes:
-        """What comes back, until the node closes or falls silent."""
-        reader, writer = await asyncio.open_connection(self._host, int(self._port))
-        writer.write(data)
-        got = b""
-        with suppress(TimeoutError, ConnectionError):
-            while piece := await asyncio.wait_for(reader.read(65536), 2):
-                got += piece
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        return got
-
-    async def ask(
-        self, target: str = "/page", *lines: str, host: str = "a.example", method: str = "GET"
-    ) -> Got:
-        fields = "".join(f"{line}\r\n" for line in (f"Host: {host}", *lines, "Connection: close"))
-        raw = await self.send(f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode("latin-1"))
-        return parsed(raw)
-
-
-def parsed(raw: bytes) -> Got:
-    head, _, body = raw.partition(b"\r\n\r\n")
-    line, *lines = head.decode("latin-1").split("\r\n")
-    headers = Headers([(name, value) for name, _, value in [x.partition(": ") for x in lines]])
-    return Got(int(line.split(" ")[1]), headers, body)
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    origin = Origin()
-    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    settings = CdnSettings(
-        origin_url=f"http://127.0.0.1:{port}", purge_token="secret", node_name="n1"
-    )
-    ready = asyncio.get_running_loop().create_future()
-    sock = socket.create_server(("127.0.0.1", 0))
-    sock.setblocking(False)
-    running = asyncio.ensure_future(serve_node(settings, sock, ready=ready.set_result))
-    try:
-        yield Site(origin, await ready)
-    finally:
-        running.cancel()
-        await asyncio.wait([running])
-        sock.close()
-        server.close()
-        await server.wait_closed()
 
 
 # What is read in two ways is refused, and nothing of it reaches the origin
