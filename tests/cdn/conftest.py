@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from tests.cdn.raw_site import Site, site_up
 
 from blackstart.cdn.message import Headers, Request, Response, close_body
 from blackstart.cdn.node import Node
@@ -127,3 +128,9 @@ def cache(clock: FakeClock) -> Cache:
 @pytest.fixture
 def node(clock: FakeClock, origin: ScriptedOrigin, cache: Cache) -> Node:
     return Node(clock, origin, cache, name="n1")
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    async with site_up() as running:
+        yield running

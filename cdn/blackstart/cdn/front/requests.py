@@ -110,6 +110,9 @@ def read_head(raw: bytes, limits: Limits) -> Head:
         name = name.lower()
         if name in _SPECIAL:
             special.append((name, value.strip(" \t")))
+        elif "_" in name and name.replace("_", "-") in _SPECIAL:
+            # Origins behind CGI, WSGI and the like take it for the field with hyphens.
+            continue
         else:
             pairs.append((name, value.strip(" \t")))
     pairs.pop()  # What follows the last CR LF is no field.
