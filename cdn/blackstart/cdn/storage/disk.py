@@ -219,7 +219,7 @@ class DiskTier:
     async def flush(self, *, durable: bool = False) -> None:
         """Wait until all asked for so far is in files and index; a durable one: on the disk.
 
-        Raises: StorageError when a durable one cannot be kept.
+        Raises: StorageError when a durable one cannot be kept, or nothing is written any more.
         """
         if self._writer is not None:
             await asyncio.wrap_future(self._writer.flush(durable=durable))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import structlog
 
@@ -109,7 +110,8 @@ class Loading:
         except sqlite3.Error as error:
             log.warning("cache index cannot be read and is begun anew", error=str(error))
             self._disk.condemn(error)
-            await self._disk.flush()
+            with suppress(StorageError):
+                await self._disk.flush()
             live.clear()
             self._is_done = True
         else:
