@@ -16,11 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from cdn_memory import QUOTAS, fill, page
-
 from blackstart.cdn.storage import Cache, DiskTier
 from blackstart.clock import WallClock
-
+from cdn_memory import QUOTAS, fill, page
 
 PAUSE_S = 0.005
 
