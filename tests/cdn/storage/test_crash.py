@@ -305,8 +305,8 @@ async def test_after_a_crash_or_failure_nothing_is_torn_wrong_or_purged(tmp_path
 async def test_after_many_crashes_and_failures_nothing_is_torn_wrong_or_purged(
     tmp_path, clock
 ) -> None:
-    right, _ = await sweep(tmp_path, clock, range(12, 1_500))
-    assert right > 5_000
+    right, _ = await sweep(tmp_path, clock, range(12, 500))
+    assert right > 2_000
 
 
 def kill_after(lines: int, folder: Path, seed: int) -> Record:

@@ -42,6 +42,7 @@ UPDATE entries SET
 WHERE number = ?
 """
 _BATCH = 500
+_CACHE_KIB = 256
 
 
 class Table:
@@ -213,7 +214,14 @@ def set_aside(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # The entries are in memory already; SQLite's own cache of 2 MiB would hold them again.
+    try:
+        database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _entry_of(row: Row, texts: dict[str, Any]) -> tuple[int, Entry]:
