@@ -11,7 +11,6 @@ from typing import cast
 
 import structlog
 
-from blackstart.cdn.front import writing
 from blackstart.cdn.front.exchange import Exchange
 from blackstart.cdn.front.incoming import Incoming
 from blackstart.cdn.front.proxy_header import read_proxy_header
@@ -19,7 +18,14 @@ from blackstart.cdn.front.refusal import Refusal
 from blackstart.cdn.front.requests import Head, read_head, refuse_unfinished
 from blackstart.cdn.front.shared import Shared
 from blackstart.cdn.front.trust import plain_address
-from blackstart.cdn.front.writing import BadAnswer, Ending
+from blackstart.cdn.front.writing import (
+    CONTINUE,
+    BadAnswer,
+    Ending,
+    ending_of,
+    interim,
+    start_line_and_fields,
+)
 from blackstart.cdn.message import Headers, Request, Response
 from blackstart.errors import UsageError
 
@@ -179,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     def send_continue(self) -> None:
         if self._exchange is not None and not self._exchange.started:
-            self._transport.write(writing.CONTINUE)
+            self._transport.write(CONTINUE)
 
     # What the server calls.
 
@@ -317,8 +323,8 @@ class Connection(asyncio.Protocol):
             return False
         close = shared.draining or not head.keep_alive
         try:
-            ending = writing.ending_of(response, head.method, head.is_1_0)
-            start = writing.start_line_and_fields(
+            ending = ending_of(response, head.method, head.is_1_0)
+            start = start_line_and_fields(
                 response, ending, close=close, is_1_0=head.is_1_0, dates=shared.dates
             )
         except BadAnswer:
@@ -336,7 +342,7 @@ class Connection(asyncio.Protocol):
     def _interim(self, serial: int, status: int, headers: Headers) -> None:
         exchange = self._exchange
         if serial == self._serial and exchange is not None and not exchange.started:
-            self._transport.write(writing.interim(status, headers))
+            self._transport.write(interim(status, headers))
 
     def _go_on(self) -> None:
         """Take what was kept while something else was under way."""
@@ -382,7 +388,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
                 return
         response = refusal.response
-        start = writing.start_line_and_fields(
+        start = start_line_and_fields(
             response, Ending.LENGTH, close=True, is_1_0=False, dates=self.shared.dates
         )
         assert isinstance(response.body, bytes)
