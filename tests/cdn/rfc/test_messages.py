@@ -174,3 +174,13 @@ async def test_an_origin_that_is_late_is_told_from_one_that_makes_no_sense(says,
     async with site_up(read_timeout_s=0.05) as site:
         site.origin.says = lambda _: says
         assert (await site.ask()).status == status
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("FOO", 1)])
+async def test_only_what_is_idempotent_is_sent_again(site, method, times) -> None:
+    """RFC 9110 section 9.2.2: where a connection that was kept turns out to be closed."""
+    await site.ask("/first")
+    site.origin.closes = True
+    site.origin.says = lambda _: b""
+    assert (await site.ask("/page", method=method)).status == 502
+    assert [asked.target for asked in site.origin.asked] == ["/first", *["/page"] * times]
