@@ -123,14 +123,13 @@ def parsed(raw: bytes) -> Got:
 
 
 @asynccontextmanager
-async def site_up() -> AsyncIterator[Site]:
-    """A node and its origin, each on a port of its own."""
+async def site_up(**options: object) -> AsyncIterator[Site]:
+    """A node with these settings and its origin, each on a port of its own."""
     origin = Origin()
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    settings = CdnSettings(
-        origin_url=f"http://127.0.0.1:{port}", purge_token="secret", node_name="n1"
-    )
+    url = f"http://127.0.0.1:{port}"
+    settings = CdnSettings(origin_url=url, purge_token="secret", node_name="n1", **options)
     ready = asyncio.get_running_loop().create_future()
     sock = socket.create_server(("127.0.0.1", 0))
     sock.setblocking(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.cdn.raw_site import FRESH, answer, parsed
+from tests.cdn.raw_site import FRESH, answer, parsed, site_up
 
 GET = b"GET /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
 OLD_GET = b"GET /page HTTP/1.0\r\nHost: a.example\r\n\r\n"
@@ -164,3 +164,23 @@ async def test_the_whole_page_is_there_or_the_visitor_can_tell(site) -> None:
     assert not raw.endswith(b"0\r\n\r\n")
     site.origin.says = lambda _: answer(b"page")
     assert parsed(await site.send(GET)).body == b"page"
+
+
+@pytest.mark.parametrize(
+    ("says", "status"), [(b"", 504), (b"HTTP/1.1 200 OK\r\n", 504), (b"?", 502)]
+)
+async def test_an_origin_that_is_late_is_told_from_one_that_makes_no_sense(says, status) -> None:
+    """RFC 9110 sections 15.6.3 and 15.6.5."""
+    async with site_up(read_timeout_s=0.05) as site:
+        site.origin.says = lambda _: says
+        assert (await site.ask()).status == status
+
+
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("DELETE", 2), ("POST", 1), ("FOO", 1)])
+async def test_only_what_is_idempotent_is_sent_again(site, method, times) -> None:
+    """RFC 9110 section 9.2.2: where a connection that was kept turns out to be closed."""
+    await site.ask("/first")
+    site.origin.closes = True
+    site.origin.says = lambda _: b""
+    assert (await site.ask("/page", method=method)).status == 502
+    assert [asked.target for asked in site.origin.asked] == ["/first", *["/page"] * times]
