@@ -144,6 +144,7 @@ async def test_standard_input_is_closed_and_no_file_of_ours_is_open(
         ("nosuchprogram", "failed with exit code 127"),
         ("kill -SEGV $$", "killed by SIGSEGV"),
         ("bash -c 'kill -TERM $$'; exit $?", "killed by SIGTERM"),
+        ("kill -KILL $PPID", "killed by SIGKILL"),
     ],
 )
 async def test_a_command_that_fails_is_told_by_how_it_failed(
@@ -151,6 +152,16 @@ async def test_a_command_that_fails_is_told_by_how_it_failed(
 ) -> None:
     with pytest.raises(BuildCommandError, match=reason):
         await run(command)
+
+
+async def test_a_command_that_stops_what_watches_over_it_is_ended_all_the_same(
+    run: Run, folder: Path
+) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(BuildCommandError, match=r"longer than 0\.5 seconds"):
+            await run(f"{NOTE} kill -STOP $PPID; exec {FOREVER}", time_s=0.5)
+    assert len(pids(folder)) == 1
+    assert alive(pids(folder)) == []
 
 
 async def test_a_command_that_takes_too_long_is_ended(run: Run, folder: Path) -> None:

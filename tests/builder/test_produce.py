@@ -110,6 +110,18 @@ async def test_links_that_a_command_makes_are_judged_as_those_of_the_commit(
     assert log[1:] == ["skipped a: a symbolic link that leads out of the site"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    ['rm -rf "$PWD"', 'mv "$PWD" ../gone', 'rm -rf "$PWD"; ln -s "$HOME" "$PWD"; touch "$HOME/x"'],
+)
+async def test_a_command_that_takes_its_checkout_away_publishes_nothing_else_instead(
+    folder: Path, log: list[str], command: str
+) -> None:
+    (folder / "netlify.toml").write_text(f"[build]\ncommand = '''{command}'''")
+    with pytest.raises(RepositoryError, match="took its own checkout away"):
+        await made(folder, log, Limits())
+
+
 async def test_what_a_command_makes_reaches_the_visitor(
     bench: Bench, repository: Repository, client_of: Client
 ) -> None:

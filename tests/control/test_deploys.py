@@ -36,24 +36,26 @@ async def test_a_deploy_is_announced_with_what_it_will_hold(bench: Bench) -> Non
     assert bench.events.subjects("deploy.announced") == [deploy.id]
 
 
-async def test_announces_at_the_same_time_get_different_numbers(bench: Bench) -> None:
+async def test_a_crowd_of_announces_gets_one_number_each(bench: Bench) -> None:
     site = await bench.site()
-    deploys = await asyncio.gather(*(bench.announce(site, FILES) for _ in range(8)))
-    assert sorted(deploy.number for deploy in deploys) == list(range(1, 9))
+    deploys = await asyncio.gather(*(bench.announce(site, FILES) for _ in range(30)))
+    assert sorted(deploy.number for deploy in deploys) == list(range(1, 31))
+    assert len(await bench.store.deploys.of_site(site.id)) == 30
 
 
-async def test_in_a_crowd_of_announces_no_number_is_given_twice_and_who_gets_none_is_told(
-    bench: Bench,
+async def test_who_gets_no_number_because_others_keep_taking_it_is_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = await bench.site()
-    outcomes = await asyncio.gather(
-        *(bench.announce(site, FILES) for _ in range(20)), return_exceptions=True
-    )
-    numbers = sorted(outcome.number for outcome in outcomes if isinstance(outcome, Deploy))
-    assert numbers == list(range(1, len(numbers) + 1))
-    refused = [outcome for outcome in outcomes if not isinstance(outcome, Deploy)]
-    assert all(isinstance(outcome, ConflictError) for outcome in refused)
-    assert len(await bench.store.deploys.of_site(site.id)) == len(numbers)
+    await bench.announce(site, FILES)
+
+    async def before_the_other_process(site_id: str) -> int:
+        return 0
+
+    monkeypatch.setattr(bench.store.deploys, "latest_number", before_the_other_process)
+    with pytest.raises(ConflictError, match="has a deploy number 1 already"):
+        await bench.announce(site, FILES)
+    assert len(await bench.store.deploys.of_site(site.id)) == 1
 
 
 @pytest.mark.parametrize("path", ["", "/", "/a", "a//b", "a/", ".", "a/../b", "..", "./a", "a\0b"])

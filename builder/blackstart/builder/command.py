@@ -27,6 +27,8 @@ _CHUNK = 65_536
 _LINE_BYTES = 16
 """What a line costs besides its text, so that empty lines fill the log as well."""
 _DRAIN_S = 5.0
+_WAKE_S = 1.0
+"""How often a lifeline that ought to end is woken, in case it was stopped."""
 _FIRST_SIGNAL_CODE = 256 - 64
 
 
@@ -93,9 +95,7 @@ async def run_command(
                 hint="BLACKSTART_BUILD_TIME_S sets how long it may take",
             ) from error
         finally:
-            assert process.stdin is not None
-            process.stdin.close()  # the lifeline now ends what still runs
-            await asyncio.shield(ended)
+            await _end_all(process, ended)
             for task in (pump, stopped):
                 if task is not None:
                     task.cancel()
@@ -186,6 +186,18 @@ async def _end_of(
     return ended.result()
 
 
+async def _end_all(process: subprocess.Popen[bytes], ended: asyncio.Future[int]) -> None:
+    """Have the lifeline end what still runs, and wait until it has.
+
+    A command can stop its lifeline (SIGSTOP), which would hold up the worker for ever.
+    """
+    assert process.stdin is not None
+    process.stdin.close()
+    while not ended.done():
+        process.send_signal(signal.SIGCONT)
+        await asyncio.wait([ended], timeout=_WAKE_S)
+
+
 async def _pump(
     reader: asyncio.StreamReader, limits: Limits, on_output: Callable[[str], None]
 ) -> None:
@@ -227,7 +239,12 @@ def _check(code: int, limits: Limits) -> None:
 
 
 def _signal(code: int) -> signal.Signals | None:
-    """The signal in an exit code: 256 less it from the lifeline, 128 more than it from a shell."""
+    """The signal in an exit code: 256 less it from the lifeline, 128 more than it from a shell.
+
+    Below 0 it is the signal that ended the lifeline itself.
+    """
+    if code < 0:
+        return signal.Signals(-code)
     number = 256 - code if code >= _FIRST_SIGNAL_CODE else code - 128
     with contextlib.suppress(ValueError):
         return signal.Signals(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,7 @@ async def _run(
             hint="it is build.base in netlify.toml",
         )
     assert config.command is not None
+    checkout = folder.stat()
     say(f"$ {shown(config.command)}")
     await run_command(
         config.command,
@@ -81,3 +83,14 @@ async def _run(
         on_output=say,
         stop=stop,
     )
+    _need_the_same(folder, checkout)
+
+
+def _need_the_same(folder: Path, before: os.stat_result) -> None:
+    """A command can take its checkout away, and put a link to any folder in its place."""
+    try:
+        same = os.path.samestat(folder.lstat(), before)
+    except OSError:
+        same = False
+    if not same:
+        raise RepositoryError("the build command took its own checkout away")

@@ -24,7 +24,9 @@ from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
 
-NUMBER_ATTEMPTS = 8
+NUMBER_ATTEMPTS = 100
+"""Each refusal means that another deploy got a number, so a crowd of so many is served."""
+
 MAX_FILE_BYTES = 4 * 1024**3
 
 
