@@ -51,6 +51,8 @@ class CdnSettings(BaseSettings):
     plan_header: str = "Blackstart-Plan"
     stale_if_error: bool = True
     stale_window_s: float = Field(default=DAY_S, ge=0)
+    node_lease_s: float | None = Field(default=None, gt=0, le=3_600)
+    serve_unheard: bool = False
     max_body_mb: PositiveInt = 8
     access_log: Path | None = None
     trusted_peers: str = ""
@@ -74,10 +76,13 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
         Cache(clock, quotas, gather_bytes=settings.max_body_mb * MEBIBYTE),
         name=settings.node_name,
         policy=Policy(
-            stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s
+            stale_if_error=settings.stale_if_error,
+            stale_if_error_s=settings.stale_window_s,
+            serve_unheard=settings.serve_unheard,
         ),
         plan_header=settings.plan_header,
         identity=Seed.from_entropy().new_id(),
+        lease_s=settings.node_lease_s,
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())
