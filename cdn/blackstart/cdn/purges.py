@@ -180,6 +180,8 @@ class Purges:
             for order in orders:
                 count += await self.forget(order)
                 await self._reach(order.position)
+            if self.position is None:
+                await self._reach(message.position)
             if not message.more:
                 self._prolong(message.lease_s, message.token)
             return count
