@@ -1,5 +1,6 @@
 """Tests of what a node was ordered to forget, and of when it may trust its store."""
 
+import asyncio
 import math
 from dataclasses import replace
 
@@ -224,6 +225,32 @@ async def test_it_serves_again_once_it_has_caught_up(unheard, origin) -> None:
     order = Order(position="2", tags=["site-1"])
     await unheard.purges.obey(Message(after="1", orders=[order], position="2", lease_s=LEASE_S))
     assert unheard.quick(PAGE) is None
+
+
+async def test_visitors_share_a_fetch_only_while_it_is_younger_than_a_lease(
+    unheard, origin, clock
+) -> None:
+    go_on = asyncio.Event()
+    origin.meanwhile = go_on.wait
+    origin.says(200, b"older", **KEEP)
+    first = asyncio.ensure_future(unheard.answer(PAGE))
+    await asyncio.sleep(0)
+    clock.advance(LEASE_S - 1)
+    second = asyncio.ensure_future(unheard.answer(PAGE))
+    await asyncio.sleep(0)
+    assert len(origin.requests) == 2, "the first is the fixture's"
+    clock.advance(1)
+    third = asyncio.ensure_future(unheard.answer(PAGE))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert len(origin.requests) == 3
+    go_on.set()
+    answers = await asyncio.gather(first, second, third)
+    assert ["collapsed" in answer.headers.get("cache-status") for answer in answers] == [
+        False,
+        True,
+        False,
+    ]
 
 
 # --- Over HTTP ---
