@@ -108,9 +108,8 @@ class PurgeLogInMongo:
             raise _unreachable(error) from error
         if found and found[0].position == position:
             return found[1:]
-        if position != BEGINNING:
-            return None
-        return found if not found or found[0].after == BEGINNING else None
+        first = found[0].after if found else BEGINNING
+        return found if position == first else None
 
     async def _latest(self, count: int) -> list[PurgeOrder]:
         cursor = self._orders.find().sort("_id", DESCENDING).limit(count)
