@@ -38,6 +38,15 @@ class Metrics:
             registry=self.registry,
         )
 
+    def watch_purges(self, heard: Callable[[], bool]) -> None:
+        """Report whether the node hears of its purges, whenever somebody asks."""
+        gauge = Gauge(
+            "blackstart_cdn_heard",
+            "1 while the node knows of all purges, 0 while it has to ask the origin about all",
+            registry=self.registry,
+        )
+        gauge.set_function(heard)
+
     def evicted(self, tier: str, plan: str) -> None:
         """Count one eviction."""
         self._evictions.labels(tier, plan).inc()

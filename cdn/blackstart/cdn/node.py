@@ -85,6 +85,7 @@ class Node:
         self.cache = cache
         self.name = name
         self.metrics = Metrics(cache.memory.quotas.quotas)
+        self.metrics.watch_purges(lambda: self.purges.heard)
         cache.on_evict = self.metrics.evicted
         for plan in cache.memory.quotas.quotas:
             self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
