@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     object_store: str = ""
     node_urls: Annotated[list[str], NoDecode] = []
     purge_token: SecretStr = SecretStr("")
+    node_lease_s: float = Field(default=15.0, ge=1.0, le=3_600.0)
     rate_limit: int = Field(default=600, ge=0)
     listen: str = "127.0.0.1:8000"
     public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+)?$")

@@ -1,9 +1,8 @@
 """Whatever happens at the same time, and whoever dies in the middle of it: what visitors see holds.
 
-Workers, clients with folders and people act on a site or two, on the virtual clock. Before and
-after each call to the stores a random time passes, in which the others act; now and then it is
-longer than a lease. Actors are killed wherever they stand. The promises are looked at in the
-same moment in which a document changes, and once more when all has come to rest.
+Workers, clients and people act on a site or two, on the virtual clock. Around each call to the
+stores a random time passes, now and then longer than a lease. Actors are killed wherever they
+stand. The promises are looked at whenever a document changes, and when all has come to rest.
 """
 
 from __future__ import annotations

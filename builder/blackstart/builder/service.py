@@ -22,6 +22,7 @@ from blackstart.builder.worker import Worker
 from blackstart.clock import WallClock
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher
+from blackstart.control.purge import NodePurge
 from blackstart.control.queue import BuildQueue
 from blackstart.control.service import node_purge
 from blackstart.events import log_events
@@ -59,8 +60,12 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
     uri = settings.needed_mongodb_uri()
     objects = ObjectStore.open(settings.needed_object_store())
     events = log_events("worker")
+    settings.needed_purge_token()
     clock = WallClock()
-    async with node_purge(settings) as purge, connect(uri, settings.database) as store:
+    async with (
+        connect(uri, settings.database) as store,
+        node_purge(settings, store, clock) as purge,
+    ):
         deploys = DeployService(
             store,
             objects,
@@ -86,7 +91,7 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
         )
         work = asyncio.ensure_future(worker.run_forever())
         try:
-            yield WorkerService(_health_app(store), work)
+            yield WorkerService(_health_app(store, purge), work)
         finally:
             await _stop(worker, work)
 
@@ -101,8 +106,9 @@ async def _stop(worker: Worker, work: asyncio.Task[None]) -> None:
         await asyncio.wait_for(worker.give_back(), IDLE_GRACE_S)
 
 
-def _health_app(store: MetadataStore) -> Starlette:
+def _health_app(store: MetadataStore, purge: NodePurge) -> Starlette:
     metrics = HttpMetrics("worker")
+    metrics.registry.register(purge.silent)
     probes = probe_endpoints(metrics.registry, {"database": store.ping})
     probes[WORKER_HEALTHZ] = probes[HEALTHZ]
     return Starlette(

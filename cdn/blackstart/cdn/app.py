@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import hmac
+import json
+from collections.abc import Awaitable
 from urllib.parse import unquote
 
 import structlog
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blackstart.cdn.message import Request, Response, gather_body, plain
 from blackstart.cdn.node import Node
 from blackstart.cdn.pages import answer_json, answer_own, list_entries, refuse_method, show_entry
+from blackstart.cdn.purges import Message, What
 from blackstart.cdn.storage.quota import MEBIBYTE
+from blackstart.errors import StorageError
 
 log = structlog.get_logger(__name__)
 
 RESERVED = "/.blackstart/"
 PAGES = "purge, healthz, metrics, entries and entry"
-PURGE_LIMIT_BYTES = MEBIBYTE
-
-
-class PurgeOrder(BaseModel):
-    """The body of a purge: forget whatever carries one of these tags."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    tags: list[str]
+PURGE_LIMIT_BYTES = 4 * MEBIBYTE
 
 
 class NodeApp:
@@ -87,9 +82,44 @@ class NodeApp:
         if not isinstance(body, bytes):
             return plain(413, f"413 Content Too Large: the limit is {PURGE_LIMIT_BYTES} bytes")
         try:
-            order = PurgeOrder.model_validate_json(body)
-        except ValidationError:
-            return plain(400, '400 Bad Request: expected {"tags": ["..."]}')
-        purged = await self.node.purge(order.tags)
-        log.info("purged", node=self.node.name, tags=len(order.tags), purged=purged)
-        return answer_json(200, {"purged": purged})
+            order = _order(body)
+        except ValueError:
+            expected = '{"tags": ["..."]}, {"urls": ["..."]} or {"everything": true}'
+            return plain(400, f"400 Bad Request: expected {expected}")
+        try:
+            if isinstance(order, What):
+                return answer_json(
+                    200, {"purged": await self._purged(self.node.purges.forget(order))}
+                )
+            return await self._obeyed(order)
+        except StorageError as error:
+            log.warning("not purged", node=self.node.name, error=str(error))
+            return plain(503, "503 Service Unavailable: the cache could not carry the purge out")
+
+    async def _obeyed(self, message: Message) -> Response:
+        """Whether the node is where the sender of orders wants it, and where it is."""
+        purges = self.node.purges
+        if message.orders or message.after is None:
+            purged = await self._purged(purges.obey(message))
+        else:
+            purged = await purges.obey(message)
+        standing = {"position": purges.position, "token": purges.token()}
+        if purged is None:
+            return answer_json(409, standing)
+        return answer_json(200, {"purged": purged, **standing})
+
+    async def _purged(self, purging: Awaitable[int | None]) -> int | None:
+        purged = await purging
+        log.info("purged", node=self.node.name, purged=purged)
+        return purged
+
+
+def _order(body: bytes) -> What | Message:
+    """Orders from a log, or one purge by hand. Raises: ValueError"""
+    given = json.loads(body)
+    if isinstance(given, dict) and "after" in given:
+        return Message.model_validate(given)
+    what = What.model_validate(given)
+    if not what.says_something:
+        raise ValueError("it names nothing")
+    return what

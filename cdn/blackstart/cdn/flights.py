@@ -20,6 +20,7 @@ class Flight:
     """One request to the origin, in a task of its own: it outlives the visitor who caused it."""
 
     def __init__(self, clock: Clock, request: Request, held: Entry | None) -> None:
+        self.begun_at = clock.time()
         self.request = request
         self.held = held
         self.outcome: Outcome | None = None

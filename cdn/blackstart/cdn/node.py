@@ -28,6 +28,7 @@ from blackstart.cdn.message import Relay, Request, Response, close_body, plain
 from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.origin import Origin, announced_bytes
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome
+from blackstart.cdn.purges import Place, Purges
 from blackstart.cdn.rules.decision import (
     DEMANDS,
     VISITOR_CONDITIONS,
@@ -71,7 +72,8 @@ class Node:
 
     `policy` may be exchanged while the node runs. `plan_header` is the response
     header in which the origin names the site's plan; it never leaves the node.
-    `identity` tells this node from others of its name.
+    `identity` tells this node from others of its name. `lease_s` and `place`
+    are for `Purges`.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Node:
         policy: Policy | None = None,
         plan_header: str = "Blackstart-Plan",
         identity: str | None = None,
+        lease_s: float | None = None,
+        place: Place | None = None,
     ) -> None:
         self.clock = clock
         self.hop = hop
@@ -91,13 +95,26 @@ class Node:
         self.name = name
         self.metrics = Metrics(cache.memory.quotas.quotas)
         self.metrics.gauge("entries", "Responses that are held", cache.__len__)
+        self.metrics.gauge(
+            "heard",
+            "1 while the node knows of all purges, 0 while it has to ask the origin about all",
+            lambda: float(self.purges.heard),
+        )
         cache.on_evict = self.metrics.evicted
         for plan in cache.memory.quotas.quotas:
             self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
+        self.purges = Purges(clock, self, place, lease_s=lease_s)
         self._policy = policy or Policy()
         self._passage = Passage(name, identity or name)
         self._origin = Origin(
-            clock, hop, cache, self._policy, self._passage, self.metrics, plan_header=plan_header
+            clock,
+            hop,
+            cache,
+            self._policy,
+            self._passage,
+            self.metrics,
+            purges=self.purges,
+            plan_header=plan_header,
         )
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
@@ -117,6 +134,7 @@ class Node:
     async def start(self) -> None:
         """Find what an earlier run left on disk."""
         await self.cache.open()
+        await self.purges.open()
 
     async def close(self) -> None:
         """Call off what is under way, free the hop and bring the cache to disk."""
@@ -132,6 +150,12 @@ class Node:
         """
         self._flights.close_to_joiners(None)
         return self._purged(await self.cache.purge(tags, soft=soft))
+
+    async def purge_keys(self, keys: Iterable[str], *, soft: bool = False) -> int:
+        """The same for pages by their keys."""
+        keys = list(keys)
+        self._flights.close_to_joiners(keys)
+        return self._purged(await self.cache.purge_keys(keys, soft=soft))
 
     async def purge_all(self, *, soft: bool = False) -> int:
         """Forget everything; returns how many entries that were."""
@@ -153,6 +177,8 @@ class Node:
         if not stored:
             return None
         now = self.clock.time()
+        if now >= self.purges.trusted_until:
+            return None
         entry = stored[0]
         is_plain = len(stored) == 1 and not entry.selecting and request.method == "GET"
         if is_plain and not request.headers.has_any(_SIMPLE_NOT):
@@ -222,7 +248,7 @@ class Node:
         if stored is None:
             stored = await self.cache.find(key)
         now = self.clock.time()
-        decision = decide(request, stored, now, self._policy)
+        decision = decide(request, stored, now, self._policy, heard=self.purges.heard)
         if isinstance(decision, Reuse):
             try:
                 return await self._reused(request, key, decision, now)
@@ -291,7 +317,9 @@ class Node:
         reason = _reason(decision)
         ask, is_shared = self._ask(request, key, decision)
         flight = self._flights.of(key) if is_shared else None
-        if flight is not None and flight is not after:
+        if flight is not None and (flight is after or not self.purges.may_share(flight.begun_at)):
+            flight = None
+        if flight is not None:
             outcome = await flight.landed()
             if not _serves(outcome, request):
                 return await self._answer(request, after=flight)
@@ -392,7 +420,8 @@ class Node:
         """A stale copy in the place of an error, or the error; one error serves all who waited."""
         cause = failed.cause
         wishes = wishes_of(request, self._policy)
-        if held is not None and covers_errors(held, now, wishes, self._policy):
+        heard = self.purges.heard
+        if held is not None and covers_errors(held, now, wishes, self._policy, heard=heard):
             if isinstance(cause, Response) and not collapsed:
                 await close_body(cause.body)
             detail = STALE_IF_ERROR

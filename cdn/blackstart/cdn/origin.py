@@ -10,6 +10,7 @@ from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
 from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
+from blackstart.cdn.purges import Purges
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
 from blackstart.cdn.rules.invalidating import key_of
 from blackstart.cdn.rules.policy import Policy
@@ -42,6 +43,7 @@ class Origin:
         passage: Passage,
         metrics: Metrics,
         *,
+        purges: Purges,
         plan_header: str,
     ) -> None:
         self._clock = clock
@@ -50,6 +52,7 @@ class Origin:
         self.policy = policy
         self._passage = passage
         self._metrics = metrics
+        self._purges = purges
         self._plan_header = plan_header.lower()
 
     def plan(self, response: Response) -> str:
@@ -214,7 +217,8 @@ class Origin:
         return Failed(public) if response.status >= 500 else Unshared(public)
 
     def _is_covered(self, request: Request, held: Entry, now: float) -> bool:
-        return covers_errors(held, now, wishes_of(request, self.policy), self.policy)
+        wishes = wishes_of(request, self.policy)
+        return covers_errors(held, now, wishes, self.policy, heard=self._purges.heard)
 
 
 def announced_bytes(response: Response) -> int | None:

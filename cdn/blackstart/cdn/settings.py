@@ -55,6 +55,8 @@ class CdnSettings(BaseSettings):
     plan_header: str = "Blackstart-Plan"
     stale_if_error: bool = True
     stale_window_s: float = Field(default=DAY_S, ge=0)
+    node_lease_s: float | None = Field(default=None, gt=0, le=3_600)
+    serve_unheard: bool = False
     access_log: Path | None = None
     trusted_peers: str = ""
     proxy_protocol: bool = False
@@ -86,10 +88,13 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
         Cache(clock, quotas, disk=disk),
         name=settings.node_name,
         policy=Policy(
-            stale_if_error=settings.stale_if_error, stale_if_error_s=settings.stale_window_s
+            stale_if_error=settings.stale_if_error,
+            stale_if_error_s=settings.stale_window_s,
+            serve_unheard=settings.serve_unheard,
         ),
         plan_header=settings.plan_header,
         identity=seed.new_id(),
+        lease_s=settings.node_lease_s,
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())

@@ -105,6 +105,7 @@ class Platform:
             "BLACKSTART_MONGODB_URI": uri,
             "BLACKSTART_OBJECT_STORE": objects or str(self.folder / "objects"),
             "BLACKSTART_GIT_CACHE": str(self.folder / "git"),
+            "BLACKSTART_NODE_LEASE_S": str(settings.node_lease_s),
             "BLACKSTART_PURGE_TOKEN": settings.purge_token.get_secret_value() or token_urlsafe(),
             "TMPDIR": str(self.folder / "tmp"),
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST])),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
+from prometheus_client.registry import Collector
 
 from blackstart.control.api import ApiContext, api_router
 from blackstart.control.desk import Desk
@@ -24,10 +27,12 @@ def control_app(
     api_safeguards: Safeguards,
     pages_safeguards: Safeguards,
     rate_limit: int = 0,
+    collectors: Sequence[Collector] = (),
 ) -> FastAPI:
     """The application. API and pages have switches of their own: they were mended one by one.
 
-    `rate_limit` is in requests per minute for each token or address, 0 for no limit.
+    `rate_limit` is in requests per minute for each token or address, 0 for no limit;
+    `collectors` are metrics beside those of the requests.
     """
     app = DocumentedApi(
         title="Blackstart control plane",
@@ -42,6 +47,7 @@ def control_app(
         clock=desk.clock,
         seed=desk.seed,
         rate_limit=rate_limit,
+        collectors=collectors,
         checks={"object store": desk.objects.ping},
     )
     app.include_router(api_router(ApiContext(desk, access, api_safeguards)))

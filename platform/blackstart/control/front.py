@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI
+from prometheus_client.registry import Collector
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -32,15 +33,19 @@ def put_in_front(
     seed: Seed,
     rate_limit: int,
     checks: Mapping[str, Check] | None = None,
+    collectors: Sequence[Collector] = (),
 ) -> Access:
     """Give `app` its errors, probes, metrics, request ids, limits and entity tags.
 
     `rate_limit` is in requests per minute, 0 for none; `checks` are what has to
-    answer, besides the database, for the application to be ready. The `Access` that is
+    answer, besides the database, for the application to be ready; `collectors` are
+    metrics beside those of the requests. The `Access` that is
     returned has the dependencies by which routes demand a token.
     """
     access = Access(TokenService(store, clock, seed.fork("tokens")))
     metrics = HttpMetrics("control")
+    for collector in collectors:
+        metrics.registry.register(collector)
     # The last one added is the first to see a request.
     app.add_middleware(Etags)
     app.add_middleware(BodyLimit, limit_of=_body_limit)

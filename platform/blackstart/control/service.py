@@ -30,8 +30,12 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
     safeguards = settings.switches()
     uri = settings.needed_mongodb_uri()
     objects = ObjectStore.open(settings.needed_object_store())
+    settings.needed_purge_token()
     clock: Clock = WallClock()
-    async with node_purge(settings) as purge, connect(uri, settings.database) as store:
+    async with (
+        connect(uri, settings.database) as store,
+        node_purge(settings, store, clock) as purge,
+    ):
         await _create_indexes(store)
         desk: Desk = open_desk(
             store,
@@ -50,15 +54,29 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
                 api_safeguards=safeguards,
                 pages_safeguards=safeguards,
                 rate_limit=settings.rate_limit,
+                collectors=[purge.silent],
             )
 
 
 @asynccontextmanager
-async def node_purge(settings: Settings) -> AsyncIterator[NodePurge]:
-    """The way to tell all nodes to forget."""
-    purge = NodePurge.over_sockets(settings.node_urls, settings.needed_purge_token())
+async def node_purge(
+    settings: Settings, store: MetadataStore, clock: Clock
+) -> AsyncIterator[NodePurge]:
+    """The way to tell all nodes to forget, and that they missed nothing.
+
+    Raises: UsageError when the nodes want a token and there is none.
+    """
+    purge = NodePurge.over_sockets(
+        settings.node_urls,
+        settings.needed_purge_token(),
+        store.purges,
+        clock=clock,
+        seed=Seed.from_entropy(),
+        lease_s=settings.node_lease_s,
+    )
     try:
-        yield purge
+        async with purge.pinging():
+            yield purge
     finally:
         await purge.close()
 

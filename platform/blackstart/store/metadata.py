@@ -15,6 +15,7 @@ from blackstart.errors import DatabaseError
 from blackstart.store.builds import Builds
 from blackstart.store.deploys import Deploys
 from blackstart.store.hooks import BuildHooks
+from blackstart.store.purges import PurgeLogInMongo
 from blackstart.store.sites import Sites
 from blackstart.store.tokens import Tokens
 
@@ -23,7 +24,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class MetadataStore:
-    """Sites, deploys, builds, hooks and tokens in one MongoDB database."""
+    """Sites, deploys, builds, hooks, tokens and purges in one MongoDB database."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self.database = database
@@ -32,6 +33,7 @@ class MetadataStore:
         self.builds = Builds(database["builds"])
         self.hooks = BuildHooks(database["build_hooks"])
         self.tokens = Tokens(database["tokens"])
+        self.purges = PurgeLogInMongo(database["purges"])
 
     async def create_indexes(self) -> None:
         """Make the indexes the queries need; those that exist stay."""

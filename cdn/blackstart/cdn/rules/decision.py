@@ -71,8 +71,18 @@ class Refuse:
 Decision = Reuse | Validate | Complete | Fetch | Pass | Refuse
 
 
-def decide(request: Request, stored: Sequence[Entry], now: float, policy: Policy) -> Decision:
-    """The decision for one request at the time `now`, in Unix seconds."""
+def decide(
+    request: Request,
+    stored: Sequence[Entry],
+    now: float,
+    policy: Policy,
+    *,
+    heard: bool = True,
+) -> Decision:
+    """The decision for one request at the time `now`, in Unix seconds.
+
+    Where the node has not `heard` of purges lately nothing is fresh.
+    """
     if request.method not in ("GET", "HEAD"):
         return Pass("method")
     # Content in a GET has no meaning that a cache knows (RFC 9110 section 9.3.1).
@@ -86,7 +96,7 @@ def decide(request: Request, stored: Sequence[Entry], now: float, policy: Policy
         if wishes.only_if_cached:
             return Refuse()
         return Complete(entry) if _can_be_completed(request, entry) else Fetch("partial")
-    decision = _reuse(entry, now, wishes)
+    decision = _reuse(entry, now, wishes, policy, heard=heard)
     if entry.part is None or decision == Reuse(entry) or isinstance(decision, Refuse):
         return decision
     # A part is asked for anew: that costs no more than to ask whether it is still right.
@@ -135,8 +145,12 @@ def is_fresh(entry: Entry, now: float) -> bool:
     )
 
 
-def covers_errors(entry: Entry, now: float, wishes: Wishes, policy: Policy) -> bool:
+def covers_errors(
+    entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: bool = True
+) -> bool:
     """Whether it may stand in for an origin that fails (RFC 5861 section 4)."""
+    if not heard and not policy.serve_unheard:
+        return False
     if not policy.stale_if_error or entry.rules & Rule.NEVER_STALE:
         return False
     window_s = max(entry.stale_if_error_s, float(wishes.stale_if_error_s or 0))
@@ -149,11 +163,11 @@ def wishes_of(request: Request, policy: Policy) -> Wishes:
     return _NO_WISHES if value is None else parse_wishes(value)
 
 
-def _reuse(entry: Entry, now: float, wishes: Wishes) -> Decision:
+def _reuse(entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: bool) -> Decision:
     if wishes.no_cache:
         return Refuse() if wishes.only_if_cached else Validate(entry, "request")
     age_s = current_age_s(entry, now)
-    if is_fresh(entry, now):
+    if heard and is_fresh(entry, now):
         wanted = age_s <= (MAX_SECONDS if wishes.max_age_s is None else wishes.max_age_s)
         wanted = wanted and entry.lifetime_s - age_s >= (wishes.min_fresh_s or 0)
         # A fresh answer that the visitor finds too old may still be stale enough for `max-stale`.
@@ -161,7 +175,7 @@ def _reuse(entry: Entry, now: float, wishes: Wishes) -> Decision:
             return Reuse(entry)
         return Refuse() if wishes.only_if_cached else Validate(entry, "request")
     staleness_s = _staleness_s(entry, now)
-    if not entry.rules & Rule.NEVER_STALE:
+    if not entry.rules & Rule.NEVER_STALE and (heard or policy.serve_unheard):
         too_old = wishes.max_age_s is not None and age_s > wishes.max_age_s
         if wishes.max_stale_s is not None and staleness_s <= wishes.max_stale_s and not too_old:
             return Reuse(entry)

@@ -20,6 +20,8 @@ class Policy:
     may cover for a failing origin when it does not say (section 4.2.4);
     `stale_if_error` switches that use off and on. `obey_clients` tells whether
     the advice in a request's Cache-Control is taken (section 5.2.1).
+    `serve_unheard` lets a node that may have missed purges serve what it
+    stored where the origin fails; without it visitors see the failure.
     """
 
     targeted: tuple[str, ...] = ("cdn-cache-control",)
@@ -30,3 +32,4 @@ class Policy:
     stale_if_error: bool = True
     stale_if_error_s: float = DAY_S
     obey_clients: bool = True
+    serve_unheard: bool = False

@@ -34,6 +34,7 @@ from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.purges import PurgeLogInMemory
 
 NODE_NAMES = ("ams", "iad", "sin")
 PURGE_TOKEN = "drill"
@@ -112,7 +113,13 @@ def assemble(
         _node(name, origin, clock, seed, quotas, stale_if_error="stale-if-error" in safeguards)
         for name in NODE_NAMES
     ]
-    purge = NodePurge([_client(node, clock, seed) for node in nodes], PURGE_TOKEN)
+    purge = NodePurge(
+        [_client(node, clock, seed) for node in nodes],
+        PURGE_TOKEN,
+        PurgeLogInMemory(),
+        clock=clock,
+        seed=seed.fork("purges"),
+    )
     doorbell = clock.event()
     policy = RepositoryPolicy([folder])
     desk = open_desk(

@@ -1,0 +1,137 @@
+"""The log of purges: in the `purges` collection, or in memory where one process is all there is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from blackstart.errors import DatabaseError
+from blackstart.model.purge import BEGINNING, PurgeOrder, What, generation_of
+
+KEPT = 10_000
+"""How many orders the log keeps: a node that lacks more forgets everything."""
+
+
+class PurgeLog(Protocol):
+    """Orders without gaps, in the order in which they were appended, whoever did.
+
+    All raise DatabaseError when the log cannot be reached.
+    """
+
+    async def append(self, what: What, mark: str, at: datetime) -> PurgeOrder:
+        """Number an order. Whoever reads the log from now on finds it."""
+        ...
+
+    async def latest(self, count: int) -> list[PurgeOrder]:
+        """The orders that were appended last, at most `count`, oldest first."""
+        ...
+
+    async def since(self, position: str) -> list[PurgeOrder] | None:
+        """What followed a position; None when the log does not, or no longer, know it."""
+        ...
+
+
+class PurgeLogInMemory:
+    """`PurgeLog` of a platform in one process."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._orders: list[PurgeOrder] = []
+
+    async def append(self, what: What, mark: str, at: datetime) -> PurgeOrder:
+        last = self._orders[-1] if self._orders else None
+        order = _following(last, what, mark, at)
+        self._orders.append(order)
+        del self._orders[: -self._kept]
+        return order
+
+    async def latest(self, count: int) -> list[PurgeOrder]:
+        return self._orders[-count:]
+
+    async def since(self, position: str) -> list[PurgeOrder] | None:
+        # From the end: hardly any node lacks more than one.
+        for index in range(len(self._orders) - 1, -1, -1):
+            if self._orders[index].position == position:
+                return self._orders[index + 1 :]
+        first = self._orders[0].after if self._orders else BEGINNING
+        return list(self._orders) if position == first else None
+
+
+class PurgeLogInMongo:
+    """`PurgeLog` that many processes share.
+
+    The next number is whoever inserts it first: the unique `_id` makes a log
+    without gaps of what several append at once.
+    """
+
+    def __init__(self, collection: AsyncCollection[dict[str, Any]], kept: int = KEPT) -> None:
+        self._orders = collection
+        self._kept = kept
+
+    async def append(self, what: What, mark: str, at: datetime) -> PurgeOrder:
+        try:
+            while True:
+                last = await self._latest(1)
+                order = _following(last[0] if last else None, what, mark, at)
+                try:
+                    await self._orders.insert_one(_to_mongo(order))
+                    break
+                except DuplicateKeyError:
+                    continue
+            if order.generation > self._kept:
+                await self._orders.delete_many({"_id": {"$lte": order.generation - self._kept}})
+        except PyMongoError as error:
+            raise _unreachable(error) from error
+        return order
+
+    async def latest(self, count: int) -> list[PurgeOrder]:
+        try:
+            return await self._latest(count)
+        except PyMongoError as error:
+            raise _unreachable(error) from error
+
+    async def since(self, position: str) -> list[PurgeOrder] | None:
+        try:
+            generation = generation_of(position)
+        except ValueError:
+            return None
+        # Together with the order of that number itself, which must be the very same.
+        query = {"_id": {"$gte": generation}}
+        try:
+            cursor = self._orders.find(query).sort("_id", ASCENDING).limit(self._kept + 1)
+            found = [_from_mongo(raw) async for raw in cursor]
+        except PyMongoError as error:
+            raise _unreachable(error) from error
+        if found and found[0].position == position:
+            return found[1:]
+        first = found[0].after if found else BEGINNING
+        return found if position == first else None
+
+    async def _latest(self, count: int) -> list[PurgeOrder]:
+        cursor = self._orders.find().sort("_id", DESCENDING).limit(count)
+        return [_from_mongo(raw) async for raw in cursor][::-1]
+
+
+def _following(last: PurgeOrder | None, what: What, mark: str, at: datetime) -> PurgeOrder:
+    if last is None:
+        return PurgeOrder(1, mark, BEGINNING, what, at)
+    return PurgeOrder(last.generation + 1, mark, last.position, what, at)
+
+
+def _to_mongo(order: PurgeOrder) -> dict[str, Any]:
+    chain = {"_id": order.generation, "mark": order.mark, "after": order.after, "at": order.at}
+    return {**chain, **order.what.to_json()}
+
+
+def _from_mongo(raw: dict[str, Any]) -> PurgeOrder:
+    what = What(tuple(raw["tags"]), tuple(raw["urls"]), raw["everything"], raw["soft"])
+    return PurgeOrder(raw["_id"], raw["mark"], raw["after"], what, raw["at"])
+
+
+def _unreachable(error: PyMongoError) -> DatabaseError:
+    reason = str(error).splitlines()[0][:160]
+    return DatabaseError(f"the log of purges cannot be reached: {reason}")
