@@ -139,8 +139,9 @@ class Origin:
         if response.status == 304 and confirms(response, held):
             await close_body(response.body)
             return self._confirmed(request, held, response, fetch, asked_at, now)
-        if request.method == "HEAD" and response.status == held.status:
-            if describes(response, held):
+        is_same = response.status == held.status
+        if request.method == "HEAD" and (is_same or _proves_wrong(response)):
+            if is_same and describes(response, held):
                 self._confirmed(request, held, response, fetch, asked_at, now)
             else:
                 held.stale = True
@@ -231,6 +232,11 @@ def announced_bytes(response: Response) -> int | None:
 
 def _supersedes(ask: Request, response: Response) -> bool:
     """Whether an answer that is not kept still proves an older copy wrong."""
-    if ask.method != "GET":
+    return ask.method == "GET" and _proves_wrong(response)
+
+
+def _proves_wrong(response: Response) -> bool:
+    """Whether it tells what a page is now, unlike an error or a refusal."""
+    if response.status in (206, 304):
         return False
     return response.status < 400 or response.status in (404, 410)

@@ -290,3 +290,27 @@ async def test_a_head_about_another_version_makes_the_page_stale(bench, changed)
     await bench.visit({"cache-control": "no-cache"}, method="HEAD")
     bench.says(200, {"cache-control": "max-age=100"}, b"newer")
     assert (await bench.visit()).body == b"newer"
+
+
+@pytest.mark.parametrize(
+    ("status", "outdated"),
+    [(301, True), (404, True), (410, True), (400, False), (403, False), (405, False)],
+)
+async def test_a_head_that_tells_of_another_page_makes_the_page_stale(
+    bench, status, outdated
+) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(status, {"cache-control": "no-store"}, b"")
+    assert (await bench.visit({"cache-control": "no-cache"}, method="HEAD")).status == status
+    bench.says(200, {"cache-control": "max-age=100"}, b"newer")
+    assert (await bench.visit()).body == (b"newer" if outdated else b"page")
+
+
+async def test_a_304_about_another_version_is_no_answer_to_a_head(bench) -> None:
+    await stale_page(bench, etag='"1"')
+    answers = iter([Response(304, Headers([("etag", '"2"')]))])
+    newer = Response(200, Headers([("etag", '"2"')]))
+    bench.origin.answer = lambda request: next(answers, newer)
+    response = await bench.visit(method="HEAD")
+    assert (response.status, response.headers.get("etag")) == (200, '"2"')

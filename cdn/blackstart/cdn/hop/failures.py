@@ -31,6 +31,7 @@ class UnansweredError(HopError):
 class TimedOutError(HopError):
     """An answer, or the rest of one, took longer than it may."""
 
+    status = 504  # RFC 9110 section 15.6.5
     kind = "timeout"
 
 
