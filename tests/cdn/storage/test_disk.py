@@ -423,3 +423,19 @@ async def test_an_index_damaged_on_disk_costs_entries_and_nothing_else(
     with capture_logs():
         async with opened() as cache:
             assert cache.lookup(fresh.key)
+
+
+async def test_a_freshened_entry_whose_body_was_not_written_leaves_no_row(opened, stored) -> None:
+    files = Broken()
+    async with opened(files=files) as cache:
+        files.error = OSError(errno.EIO, "Input/output error")
+        old = stored(cache)
+        # Blocks the loop: the writer has failed, and the cache has not heard of it.
+        cache.disk._writer.flush(durable=False).result()
+        files.error = None
+        new = replace(old, lifetime_s=7.0)
+        assert cache.replace(old, new)
+        await cache.disk.flush()
+        assert cache.peek(new) == b"page"
+    async with opened() as cache:
+        assert cache.lookup(KEY) == ()
