@@ -49,8 +49,7 @@ SWEEP = range(100, 100 + 25 * int(os.environ.get("BLACKSTART_SWEEP", "20")))
 START = 1_486_000_000.0
 CHAOS_S = 120.0
 PATIENCE_S = 6_000.0
-LEASE_S = 20.0
-TRAIL = 60
+LEASE_S, TRAIL = 20.0, 60
 CHANGES_WHAT_IS_SHOWN = {
     *("sites.publish", "sites.lock", "sites.unlock"),
     *("deploys.move", "deploys.give_up", "deploys.give_up_of_build", "deploys.set_pointer"),
@@ -405,9 +404,7 @@ class World:
         return [build for site in self.sites for build in await self.builds_of(site)]
 
     async def builds_of(self, site_id: str) -> list[Build]:
-        found = await self.plain.builds.of_site(site_id)
-        assert all(isinstance(build, Build) for build in found), found
-        return [build for build in found if isinstance(build, Build)]
+        return cast(list[Build], await self.plain.builds.of_site(site_id))
 
     async def look_back(self) -> None:
         """At rest: all has ended well, or its maker died."""
