@@ -29,3 +29,14 @@ async def test_the_rate_limit_is_the_setting_s(
 
 def test_there_is_a_rate_limit_unless_it_is_switched_off() -> None:
     assert Settings().rate_limit == 600
+
+
+async def test_its_metrics_count_the_nodes_that_a_purge_went_on_without(
+    mongodb_uri: str, store: MetadataStore, client_of: Client, tmp_path: Path
+) -> None:
+    settings = Settings(
+        mongodb_uri=mongodb_uri, database=store.database.name, object_store=str(tmp_path)
+    )
+    async with control_service(settings) as app:
+        answer = await client_of(app, "http://control.test").get("/metrics")
+    assert "blackstart_purge_silent" in answer.text

@@ -9,7 +9,7 @@ import pytest
 
 from blackstart.model.purge import BEGINNING, What
 from blackstart.store import MetadataStore
-from blackstart.store.purges import PurgeLog, PurgeLogInMemory, PurgeLogInMongo
+from blackstart.store.purges import STEPS, PurgeLog, PurgeLogInMemory, PurgeLogInMongo
 
 AT = datetime(2017, 2, 2, 1, 46, 40, tzinfo=UTC)
 WHAT = What(tags=("site-1", "deploy-2"), urls=("http://a.example/",), soft=True)
@@ -52,7 +52,25 @@ async def test_only_the_newest_are_kept_and_who_lacks_more_is_told_so(log: Purge
     assert await log.since(BEGINNING) is None
 
 
-@pytest.mark.parametrize("position", ["1-other", "2-m", "", "x", "-"])
+@pytest.mark.parametrize("position", ["1-other", "2-m", "", "x", "-", "9" * 40])
 async def test_a_position_of_another_log_is_not_known(log: PurgeLog, position: str) -> None:
     await log.append(WHAT, "m", AT)
     assert await log.since(position) is None
+
+
+async def test_a_long_log_is_read_to_its_end(store: MetadataStore) -> None:
+    log = PurgeLogInMongo(store.database["purges"])
+    orders = [await log.append(WHAT, "m", AT) for _ in range(STEPS + 20)]
+    assert await log.since(BEGINNING) == orders
+    assert await log.since("3-m") == orders[3:]
+
+
+async def test_a_log_that_went_back_is_followed(store: MetadataStore) -> None:
+    log = PurgeLogInMongo(store.database["purges"])
+    orders = [await log.append(WHAT, "m", AT) for _ in range(5)]
+    await store.database["purges"].delete_many({"_id": {"$gt": 3}})
+    assert await log.latest(1) == orders[2:3]
+    assert (await log.append(WHAT, "other", AT)).position == "4-other"
+    assert await log.since("5-m") is None
+    await store.database["purges"].delete_many({})
+    assert (await log.append(WHAT, "other", AT)).position == "1-other"

@@ -16,6 +16,10 @@ KEPT = 10_000
 """How many orders the log keeps: a node that lacks more forgets everything."""
 
 
+STEPS = 100
+MOST = 2**63 - 1
+
+
 class PurgeLog(Protocol):
     """Orders without gaps, in the order in which they were appended, whoever did.
 
@@ -65,55 +69,89 @@ class PurgeLogInMongo:
     """`PurgeLog` that many processes share.
 
     The next number is whoever inserts it first: the unique `_id` makes a log
-    without gaps of what several append at once.
+    without gaps of what several append at once. As there are none, orders are
+    looked up one by one by `_id`, which costs the same however long the log is:
+    the embedded database reads a whole collection for a range or an order.
     """
 
     def __init__(self, collection: AsyncCollection[dict[str, Any]], kept: int = KEPT) -> None:
         self._orders = collection
         self._kept = kept
+        self._newest_seen = 0
 
     async def append(self, what: What, mark: str, at: datetime) -> PurgeOrder:
         try:
             while True:
-                last = await self._latest(1)
-                order = _following(last[0] if last else None, what, mark, at)
+                order = _following(await self._newest(), what, mark, at)
                 try:
                     await self._orders.insert_one(_to_mongo(order))
                     break
                 except DuplicateKeyError:
                     continue
-            if order.generation > self._kept:
-                await self._orders.delete_many({"_id": {"$lte": order.generation - self._kept}})
+            await self._orders.delete_one({"_id": order.generation - self._kept})
         except PyMongoError as error:
             raise _unreachable(error) from error
         return order
 
     async def latest(self, count: int) -> list[PurgeOrder]:
         try:
-            return await self._latest(count)
+            order = await self._newest()
+            orders: list[PurgeOrder] = []
+            while order is not None and len(orders) < count:
+                orders.insert(0, order)
+                order = await self._at(order.generation - 1)
         except PyMongoError as error:
             raise _unreachable(error) from error
+        return orders
 
     async def since(self, position: str) -> list[PurgeOrder] | None:
         try:
             generation = generation_of(position)
         except ValueError:
             return None
-        # Together with the order of that number itself, which must be the very same.
-        query = {"_id": {"$gte": generation}}
         try:
-            cursor = self._orders.find(query).sort("_id", ASCENDING).limit(self._kept + 1)
-            found = [_from_mongo(raw) async for raw in cursor]
+            return await self._since(position, generation)
         except PyMongoError as error:
             raise _unreachable(error) from error
-        if found and found[0].position == position:
-            return found[1:]
-        first = found[0].after if found else BEGINNING
-        return found if position == first else None
 
-    async def _latest(self, count: int) -> list[PurgeOrder]:
-        cursor = self._orders.find().sort("_id", DESCENDING).limit(count)
-        return [_from_mongo(raw) async for raw in cursor][::-1]
+    async def _since(self, position: str, generation: int) -> list[PurgeOrder] | None:
+        following = await self._at(generation + 1)
+        if following is None:
+            at_end = await self._newest()
+            end = BEGINNING if at_end is None else at_end.position
+            return [] if position == end else None
+        if following.after != position:
+            return None
+        orders = []
+        while following is not None:
+            orders.append(following)
+            if len(orders) > STEPS:
+                return orders + await self._beyond(following.generation)
+            following = await self._at(following.generation + 1)
+        return orders
+
+    async def _beyond(self, generation: int) -> list[PurgeOrder]:
+        cursor = self._orders.find({"_id": {"$gt": generation}}).sort("_id", ASCENDING)
+        return [_from_mongo(raw) async for raw in cursor]
+
+    async def _newest(self) -> PurgeOrder | None:
+        """Upwards from the newest one that was seen before."""
+        order = await self._at(self._newest_seen)
+        if order is None:
+            raw = await self._orders.find_one({}, sort=[("_id", DESCENDING)])
+            order = None if raw is None else _from_mongo(raw)
+        following = order
+        while following is not None:
+            order = following
+            following = await self._at(order.generation + 1)
+        self._newest_seen = 0 if order is None else order.generation
+        return order
+
+    async def _at(self, generation: int) -> PurgeOrder | None:
+        if not 0 < generation < MOST:
+            return None
+        raw = await self._orders.find_one({"_id": generation})
+        return None if raw is None else _from_mongo(raw)
 
 
 def _following(last: PurgeOrder | None, what: What, mark: str, at: datetime) -> PurgeOrder:
