@@ -135,6 +135,9 @@ class Node:
         """Find what an earlier run left on disk."""
         await self.cache.open()
         await self.purges.open()
+        if self.purges.heard:
+            # Nobody sends this node purges, so that it can have missed none.
+            self.cache.trust_found()
 
     async def close(self) -> None:
         """Call off what is under way, free the hop and bring the cache to disk."""

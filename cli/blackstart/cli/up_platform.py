@@ -137,6 +137,9 @@ class Platform:
             "BLACKSTART_ORIGIN_URL": self.servers["origin"].url,
             "BLACKSTART_NODE_NAME": f"node-{number}",
             "BLACKSTART_CACHE_DIR": str(self.folder / "cache" / f"node-{number}"),
+            # Where all runs on one machine, a node that hears of no purges is more likely
+            # one whose database is broken than one that was cut off.
+            "BLACKSTART_SERVE_UNHEARD": "true",
         }
 
     async def _database(self) -> str:
