@@ -14,6 +14,7 @@ from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.node import Node
 from blackstart.cdn.purges import Message, Order, PlaceInMemory, Purges, What
 from blackstart.cdn.rules.policy import Policy
+from blackstart.cdn.storage import Cache, DiskTier
 from blackstart.errors import HopError, StorageError
 
 PAGE = Request("GET", "/", "a.example")
@@ -32,7 +33,7 @@ class Store:
 
     def __init__(self) -> None:
         self.told: list[object] = []
-        self.broken = False
+        self.broken = self.trusted = False
 
     async def purge(self, tags, *, soft=False) -> int:
         return self._note(list(tags), soft)
@@ -42,6 +43,9 @@ class Store:
 
     async def purge_all(self, *, soft=False) -> int:
         return self._note("everything", soft)
+
+    def trust_found(self) -> None:
+        self.trusted = True
 
     def _note(self, what, soft) -> int:
         if self.broken:
@@ -164,9 +168,48 @@ async def test_after_a_restart_a_kept_store_is_not_trusted(clock, store) -> None
     await Purges(clock, store, place, lease_s=None).obey(message("0", "1"))
     again = Purges(clock, store, place, lease_s=None)
     await again.open()
-    assert (again.position, again.heard) == ("1", False)
+    assert (again.position, again.heard, store.trusted) == ("1", False, False)
+    assert await again.obey(message("2", "3")) is None
+    assert not store.trusted, "an order between was missed"
     await again.obey(message("1", "2"))
-    assert again.heard
+    assert (again.heard, store.trusted) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("missed", "cache_status"),
+    [
+        (message("1"), "n1; hit"),
+        (message("1", "2"), "n1; hit"),
+        (
+            Message(after="1", position="2", orders=[Order(position="2", tags=["site-1"])]),
+            "fwd=uri-miss",
+        ),
+        (Message(after=None, position="9", orders=[]), "fwd=uri-miss"),
+    ],
+)
+async def test_a_disk_is_trusted_again_once_nothing_is_missed(
+    tmp_path, clock, origin, missed, cache_status
+) -> None:
+    def restarted() -> Node:
+        quotas = {"free": 1_000_000}
+        cache = Cache(clock, quotas, disk=DiskTier(tmp_path, quotas, clock))
+        return Node(clock, origin, cache, name="n1", lease_s=LEASE_S)
+
+    node = restarted()
+    await node.start()
+    await node.purges.obey(message("0", "1", token=node.purges.token(), lease_s=LEASE_S))
+    origin.says(**KEEP)
+    await node.answer(PAGE)
+    await node.close()
+
+    node = restarted()
+    await node.start()
+    assert node.purges.position == "1"
+    heard = {"token": node.purges.token(), "lease_s": LEASE_S}
+    assert await node.purges.obey(missed.model_copy(update=heard)) is not None
+    response = await node.answer(PAGE)
+    assert cache_status in response.headers.get("cache-status")
+    await node.close()
 
 
 def test_an_answer_may_be_shared_until_a_purge_can_be_acknowledged(clock, store) -> None:

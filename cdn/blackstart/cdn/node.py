@@ -28,7 +28,7 @@ from blackstart.cdn.message import Relay, Request, Response, close_body, plain
 from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.origin import Origin, announced_bytes
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome
-from blackstart.cdn.purges import Place, Purges
+from blackstart.cdn.purges import Place, PlaceOfCache, Purges
 from blackstart.cdn.rules.decision import (
     DEMANDS,
     VISITOR_CONDITIONS,
@@ -103,7 +103,7 @@ class Node:
         cache.on_evict = self.metrics.evicted
         for plan in cache.memory.quotas.quotas:
             self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
-        self.purges = Purges(clock, self, place, lease_s=lease_s)
+        self.purges = Purges(clock, self, place or PlaceOfCache(cache), lease_s=lease_s)
         self._policy = policy or Policy()
         self._passage = Passage(name, identity or name)
         self._origin = Origin(
@@ -169,6 +169,10 @@ class Node:
         self.metrics.purges += 1
         self.metrics.purged += entries
         return entries
+
+    def trust_found(self) -> None:
+        """No purge was missed of what was found at the start."""
+        self.cache.trust_found()
 
     # Answers ------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ from blackstart.cdn.rules.invalidating import key_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from blackstart.clock import Clock, Event
+    from blackstart.cdn.storage.cache import Cache
+from blackstart.clock import Clock, Event
 
 BEGINNING = "0"
 """The position before the first order: who is there has missed nothing."""
@@ -86,6 +87,10 @@ class Forgetful(Protocol):
 
     async def purge_all(self, *, soft: bool = False) -> int: ...
 
+    def trust_found(self) -> None:
+        """What was found at the start is as right as the node's position says."""
+        ...
+
 
 class Place(Protocol):
     """Where a node keeps its position; for as long as it keeps its store, neither shorter."""
@@ -110,6 +115,19 @@ class PlaceInMemory:
 
     async def write(self, position: str) -> None:
         self.position = position
+
+
+class PlaceOfCache:
+    """`Place` beside what a cache keeps on disk; in memory where it has none."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    async def read(self) -> str | None:
+        return self._cache.position
+
+    async def write(self, position: str) -> None:
+        await self._cache.keep_position(position)
 
 
 class Purges:
@@ -176,6 +194,8 @@ class Purges:
                 missed = self._missed(message.after, orders)
                 if missed is None:
                     return None
+                if self.position is not None:
+                    self._store.trust_found()
                 orders = missed
             for order in orders:
                 count += await self.forget(order)

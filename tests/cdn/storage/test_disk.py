@@ -250,28 +250,28 @@ async def test_a_freshened_entry_keeps_its_file(opened, stored, tmp_path) -> Non
         assert len(body_files(tmp_path)) == 1
 
 
-async def test_the_generation_and_a_missed_purge_outlive_the_process(opened, stored) -> None:
+async def test_the_position_and_a_missed_purge_outlive_the_process(opened, stored) -> None:
     async with opened() as cache:
-        assert cache.generation is None
+        assert cache.position is None
         stored(cache)
-        cache.set_generation(5)
+        await cache.keep_position("5")
     async with opened() as cache:
-        assert cache.generation == 5
+        assert cache.position == "5"
         cache.trust_found()
         assert not only(cache).stale
         await cache.mark_all_stale()
-        cache.set_generation(6)
+        await cache.keep_position("6")
     async with opened() as cache:
-        assert cache.generation == 6
+        assert cache.position == "6"
         cache.trust_found()
         assert only(cache).stale
 
 
-async def test_a_new_generation_without_trust_leaves_what_was_found_stale(opened, stored) -> None:
+async def test_a_new_position_without_trust_leaves_what_was_found_stale(opened, stored) -> None:
     async with opened() as cache:
         stored(cache)
     async with opened() as cache:
-        cache.set_generation(6)
+        await cache.keep_position("6")
         stored(cache, f"{KEY}new")
     async with opened() as cache:
         cache.trust_found()

@@ -80,14 +80,18 @@ class Cache:
         return "off" if self.disk is None else self.disk.state
 
     @property
-    def generation(self) -> int | None:
-        """What `set_generation` was told last, by this run or an earlier one."""
-        return None if self.disk is None else self.disk.generation
+    def position(self) -> str | None:
+        """What `keep_position` was told last, by this run or an earlier one."""
+        return None if self.disk is None else self.disk.position
 
-    def set_generation(self, generation: int) -> None:
-        """Remember across restarts which of the origin's purges have reached this cache."""
+    async def keep_position(self, position: str) -> None:
+        """Remember across restarts which purges have reached this cache; durable on return.
+
+        Raises: StorageError when the disk could not note it.
+        """
         if self.disk is not None and self._loading is not None:
-            self.disk.set_generation(generation, trusted=self._loading.trusted)
+            self.disk.set_position(position, trusted=self._loading.trusted)
+            await self.disk.flush(durable=True)
 
     def trust_found(self) -> None:
         """No purge was missed while the node was down: what it found is as fresh as it was."""

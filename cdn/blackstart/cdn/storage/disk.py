@@ -54,7 +54,7 @@ class DiskTier:
     ) -> None:
         self._folder = Folder(folder)
         self.quotas: PlanQuotas[OnDisk] = PlanQuotas(quotas, largest_share=largest_share)
-        self.generation: int | None = None
+        self.position: str | None = None
         self.first_number = 0
         self._clock = clock
         self._pending_limit_bytes = pending_bytes
@@ -83,7 +83,7 @@ class DiskTier:
             loop.call_soon_threadsafe(self._heard, report)
 
         try:
-            table, opening, self.generation = await asyncio.to_thread(self._folder.take)
+            table, opening, self.position = await asyncio.to_thread(self._folder.take)
         except (OSError, sqlite3.Error) as error:
             log.warning("cache folder cannot be used", folder=str(folder), error=str(error))
             return False
@@ -205,14 +205,14 @@ class DiskTier:
         before = self._next_number
         self._submit(Index(lambda table: table.mark_stale_before(before)))
 
-    def set_generation(self, generation: int, *, trusted: bool) -> None:
+    def set_position(self, position: str, *, trusted: bool) -> None:
         """Remember which purges what is here has seen. What was found is stale unless trusted."""
-        self.generation = generation
+        self.position = position
         before = 0 if trusted else self.first_number
 
         def change(table: Table) -> None:
             table.mark_stale_before(before)
-            table.set("generation", generation)
+            table.set("position", position)
 
         self._submit(Index(change))
 

@@ -46,8 +46,8 @@ class Folder:
         """Where it is written before it gets its place."""
         return self._coming / str(number)
 
-    def take(self) -> tuple[Table, int, int | None]:
-        """The index, the number of this run, and the generation.
+    def take(self) -> tuple[Table, int, str | None]:
+        """The index, the number of this run, and the position in the log of purges.
 
         Raises: UsageError when another process has the folder; OSError, sqlite3.Error
         """
@@ -92,7 +92,7 @@ class Folder:
                 hint="give each node a folder of its own",
             ) from error
 
-    def _open_index(self) -> tuple[Table, int, int | None]:
+    def _open_index(self) -> tuple[Table, int, str | None]:
         try:
             return self._begin(Table.open(self.index))
         except sqlite3.OperationalError:
@@ -102,19 +102,19 @@ class Folder:
             set_aside(self.index)
             return self._begin(Table.open(self.index))
 
-    def _begin(self, table: Table) -> tuple[Table, int, int | None]:
+    def _begin(self, table: Table) -> tuple[Table, int, str | None]:
         """Number this run past all earlier ones, also those that a new index knows nothing of."""
         try:
             used = [int(path.name) for path in self._bodies.iterdir() if path.name.isdecimal()]
-            opening = max([table.value("opening") or 0, *used]) + 1
-            generation = table.value("generation")
+            opening = max([int(table.value("opening") or 0), *used]) + 1
+            position = table.value("position")
             table.begin(durable=True)
             table.set("opening", opening)
             table.commit()
         except BaseException:
             table.close()
             raise
-        return table, opening, generation
+        return table, opening, position
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -28,7 +28,7 @@ CREATE TABLE entries (
     stale_while_revalidate_s REAL, rules INTEGER, tags TEXT, plan TEXT, stale INTEGER
 );
 CREATE INDEX entries_by_key ON entries (key);
-CREATE TABLE named (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
+CREATE TABLE named (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -86,10 +86,10 @@ class Table:
         if not tables:
             self._database.executescript(_SCHEMA)
 
-    def value(self, name: str) -> int | None:
+    def value(self, name: str) -> str | None:
         """A named value, or None."""
         row = self._database.execute("SELECT value FROM named WHERE name = ?", [name]).fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None else str(row[0])
 
     def begin(self, *, durable: bool) -> None:
         """Start a transaction; a durable one is on the disk, with all before it, when it ends."""
@@ -128,7 +128,7 @@ class Table:
             "DELETE FROM entries WHERE key = ? AND number < ?", [(key, number) for key in keys]
         )
 
-    def set(self, name: str, value: int) -> None:
+    def set(self, name: str, value: int | str) -> None:
         self._database.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", [name, value])
 
     def close(self) -> None:
