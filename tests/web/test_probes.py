@@ -11,7 +11,10 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from blackstart.builder import service
+from blackstart.clock import WallClock
+from blackstart.control.purge import NodePurge
 from blackstart.errors import DatabaseError
+from blackstart.seed import Seed
 from blackstart.store import MetadataStore
 from blackstart.web import probes
 from blackstart.web.probes import Check, probe_endpoints
@@ -85,7 +88,8 @@ async def test_metrics_are_in_prometheus_text_format(client_of: Client) -> None:
 
 async def test_control_and_worker_have_all_probes(bench: Bench, client_of: Client) -> None:
     control = client_of(bench.control(), HOST)
-    worker = client_of(service._health_app(bench.store), HOST)
+    no_nodes = NodePurge([], "", bench.store.purges, clock=WallClock(), seed=Seed(1))
+    worker = client_of(service._health_app(bench.store, no_nodes), HOST)
     for client in (control, worker):
         for path in ("/healthz", "/readyz", "/metrics"):
             answer = await client.get(path)

@@ -35,6 +35,7 @@ GATHER_BYTES = 40_000
 QUOTAS = {"free": 300_000, "pro": 600_000}
 PAGES = 14
 STEPS = 60
+SWEEP = range(12, 12 + 25 * int(os.environ.get("BLACKSTART_SWEEP", "20")))
 
 
 def body_of(version: int) -> bytes:
@@ -305,7 +306,7 @@ async def test_after_a_crash_or_failure_nothing_is_torn_wrong_or_purged(tmp_path
 async def test_after_many_crashes_and_failures_nothing_is_torn_wrong_or_purged(
     tmp_path, clock
 ) -> None:
-    right, _ = await sweep(tmp_path, clock, range(12, 500))
+    right, _ = await sweep(tmp_path, clock, SWEEP)
     assert right > 2_000
 
 
