@@ -1,10 +1,10 @@
-"""The marks a node leaves on what it forwards, and how it knows its own again."""
+"""How far a request goes: the marks a node leaves on it, its own among them, and Max-Forwards."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from blackstart.cdn.message import Headers, Request
+from blackstart.cdn.message import Headers, Request, Response, plain
 
 _CDN_LOOP = "cdn-loop"
 
@@ -39,3 +39,14 @@ def _one_step_further(headers: Headers) -> Headers:
     if left is None or not (left.isascii() and left.isdigit()):
         return headers
     return headers.without({"max-forwards"}).plus(("max-forwards", str(max(0, int(left[:9]) - 1))))
+
+
+def at_the_end(request: Request) -> Response | None:
+    """The answer to a TRACE or OPTIONS that may go no further (RFC 9110 section 7.6.2)."""
+    if request.method not in ("OPTIONS", "TRACE"):
+        return None
+    if request.headers.get("max-forwards") != "0":
+        return None
+    if request.method == "TRACE":
+        return plain(405, "405 Method Not Allowed: this node does not echo requests")
+    return Response(204, plain(204, "").headers.without({"content-length", "content-type"}))

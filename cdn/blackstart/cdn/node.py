@@ -20,14 +20,13 @@ from blackstart.cdn.delivery import (
     from_origin,
     no_answer,
 )
-from blackstart.cdn.fields.vary import matches
 from blackstart.cdn.flights import Flight, Flights
 from blackstart.cdn.hop import Hop
-from blackstart.cdn.loops import Passage
+from blackstart.cdn.loops import Passage, at_the_end
 from blackstart.cdn.message import Relay, Request, Response, close_body, plain
 from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.origin import Origin, announced_bytes
-from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome
+from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, serves
 from blackstart.cdn.purges import Place, PlaceOfCache, Purges
 from blackstart.cdn.rules.decision import (
     DEMANDS,
@@ -243,7 +242,7 @@ class Node:
         """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
         if self._passage.is_loop(request):
             return plain(508, f"508 Loop Detected: node {self.name} has seen this request before")
-        limited = _at_the_end(request)
+        limited = at_the_end(request)
         if limited is not None:
             return limited
         return await self._answer(request)
@@ -328,7 +327,7 @@ class Node:
             flight = None
         if flight is not None:
             outcome = await flight.landed()
-            if not _serves(outcome, request):
+            if not serves(outcome, request):
                 return await self._answer(request, after=flight)
             return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
         flight = self._flights.start(key, ask, held, shared=is_shared)
@@ -481,24 +480,3 @@ def _reason(decision: Decision) -> str:
         return "partial"
     assert not isinstance(decision, Reuse | Refuse)
     return decision.reason
-
-
-def _serves(outcome: Outcome, request: Request) -> bool:
-    """Whether what one visitor waited for also answers another."""
-    if isinstance(outcome, Kept):
-        fits = matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
-        return fits and (outcome.leader is None or outcome.intake.joinable)
-    if isinstance(outcome, Confirmed):
-        return matches(outcome.entry.selecting, request.headers)
-    return isinstance(outcome, Failed)
-
-
-def _at_the_end(request: Request) -> Response | None:
-    """The answer to a TRACE or OPTIONS that may go no further (RFC 9110 section 7.6.2)."""
-    if request.method not in ("OPTIONS", "TRACE"):
-        return None
-    if request.headers.get("max-forwards") != "0":
-        return None
-    if request.method == "TRACE":
-        return plain(405, "405 Method Not Allowed: this node does not echo requests")
-    return Response(204, plain(204, "").headers.without({"content-length", "content-type"}))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from blackstart.cdn.message import Response, close_body
+from blackstart.cdn.fields.vary import matches
+from blackstart.cdn.message import Request, Response, close_body
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.storage.intake import Follower, Intake
 from blackstart.errors import HopError
@@ -67,3 +68,13 @@ async def give_up(outcome: Outcome | None) -> None:
 
 
 Outcome = Kept | Confirmed | Unshared | Failed
+
+
+def serves(outcome: Outcome, request: Request) -> bool:
+    """Whether what one visitor waited for also answers another."""
+    if isinstance(outcome, Kept):
+        fits = matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
+        return fits and (outcome.leader is None or outcome.intake.joinable)
+    if isinstance(outcome, Confirmed):
+        return matches(outcome.entry.selecting, request.headers)
+    return isinstance(outcome, Failed)
