@@ -155,10 +155,8 @@ async def test_a_kept_connection_that_the_origin_just_closed_is_replaced(
         await line.say(b"HTTP/1.1 204 No\r\n\r\n")
         await line.request()
 
-    async with origin_of(closes, answering(b"HTTP/1.1 205 Yes\r\nContent-Length: 0\r\n\r\n")) as (
-        hop,
-        origin,
-    ):
+    yes = answering(b"HTTP/1.1 205 Yes\r\nContent-Length: 0\r\n\r\n")
+    async with origin_of(closes, yes, rest_s=-1) as (hop, origin):
         await hop.send(GET)
         assert (await hop.send(Request(method, "/", "a.example", body=b"x"))).status == 205
         assert len(origin.lines) == 2
@@ -171,12 +169,25 @@ async def test_what_may_not_be_asked_twice_is_not_asked_again(origin_of, answeri
         await line.say(b"HTTP/1.1 204 No\r\n\r\n")
         await line.request()
 
-    async with origin_of(closes, answering(PAGE)) as (hop, origin):
+    async with origin_of(closes, answering(PAGE), rest_s=-1) as (hop, origin):
         await hop.send(GET)
         with pytest.raises(UnansweredError):
             await hop.send(Request("POST", "/", "a.example", body=b"x"))
         assert len(origin.lines) == 1
         assert hop.pool.open == 0
+
+
+async def test_a_busy_connection_that_is_closed_is_not_replaced(origin_of, answering) -> None:
+    async def closes(line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 204 No\r\n\r\n")
+        await line.request()
+
+    async with origin_of(closes, answering(PAGE)) as (hop, origin):
+        await hop.send(GET)
+        with pytest.raises(UnansweredError):
+            await hop.send(GET)
+        assert len(origin.lines) == 1
 
 
 async def test_a_new_connection_that_is_closed_is_not_tried_again(origin_of) -> None:

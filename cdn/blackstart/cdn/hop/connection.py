@@ -28,7 +28,7 @@ class Limits:
     first_byte_s: float = 30.0
     between_bytes_s: float = 30.0
     whole_s: float = math.inf
-    idle_s: float = 5.0
+    idle_s: float = 4.0
     connections: int = 256
     head_bytes: int = 64 * 1024
 
@@ -70,7 +70,8 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self.usable = False
-        self.reused = False
+        self.rested_s = 0.0
+        self._rests_from: float | None = None
 
     # --- for the hop ---
 
@@ -83,7 +84,9 @@ class Connection(asyncio.Protocol):
         """Write a request, and return the exchange that its answer arrives in."""
         assert self._exchange is None and self._transport is not None
         exchange = self._exchange = Exchange(self, method, interim, self._limits.head_bytes)
-        self._end_at = self._loop.time() + self._limits.whole_s
+        now = self._loop.time()
+        self.rested_s = 0.0 if self._rests_from is None else now - self._rests_from
+        self._end_at = now + self._limits.whole_s
         self._watch(self._limits.first_byte_s)
         self._transport.write(data)
         return exchange
@@ -133,7 +136,7 @@ class Connection(asyncio.Protocol):
         if not reusable or self._upload is not None or not self.usable:
             self.abort()
             return
-        self.reused = True
+        self._rests_from = self._loop.time()
         self._watch(self._limits.idle_s)
         self._owner.give_back(self)
 

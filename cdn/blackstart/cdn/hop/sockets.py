@@ -21,6 +21,8 @@ class SocketHop:
     A small body that comes with its head is bytes; any other streams, and
     raises HopError when it breaks off. `read_timeout_s` is the longest silence
     of the origin; `first_byte_timeout_s` another one for the start of its answer.
+    Connections are kept for `idle_timeout_s`, less than most origins do; after
+    `rest_s` without use one may prove closed, and the request goes to a fresh one.
     """
 
     def __init__(
@@ -31,7 +33,8 @@ class SocketHop:
         read_timeout_s: float = 30.0,
         first_byte_timeout_s: float | None = None,
         whole_timeout_s: float = math.inf,
-        idle_timeout_s: float = 5.0,
+        idle_timeout_s: float = 4.0,
+        rest_s: float = 1.0,
         max_connections: int = 256,
         max_head_bytes: int = 64 * 1024,
         tls: ssl.SSLContext | None = None,
@@ -45,6 +48,7 @@ class SocketHop:
             connections=max_connections,
             head_bytes=max_head_bytes,
         )
+        self._rest_s = rest_s
         origin = Origin.from_url(origin_url)
         self._prefix = origin.prefix
         self.pool = Pool(origin, limits, tls)
@@ -59,8 +63,10 @@ class SocketHop:
         try:
             return await self._ask(connection, request, data)
         except UnansweredError:
-            # An idle connection may be closed by the origin just while it is taken.
-            if not connection.reused or request.method not in IDEMPOTENT:
+            # A connection that rested may be closed by the origin just while it is taken. One that
+            # was busy a moment ago was closed because of this request: asking again may do harm.
+            rested = connection.rested_s > self._rest_s
+            if not rested or request.method not in IDEMPOTENT:
                 raise
         return await self._ask(await self.pool.take(fresh=True), request, data)
 
