@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blackstart.cdn.fields.ranges import is_excessive
+from blackstart.cdn.fields.validators import etag_of, is_strong
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
 from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
@@ -161,10 +162,24 @@ class Origin:
             request, held, response, self.policy, asked_at=asked_at, received_at=now
         )
         if may_stay and self._cache.replace(held, entry, fetch):
+            for twin in self._twins(entry, response):
+                also, stays = updated(
+                    request, twin, response, self.policy, asked_at=asked_at, received_at=now
+                )
+                if stays and also.selecting == twin.selecting:
+                    self._cache.replace(twin, also, fetch)
             return Confirmed(entry, response.status)
         body = None if fetch.outdates(held.tags) else self._cache.peek(held)
         self._cache.drop([held])
         return Confirmed(entry, response.status, body)
+
+    def _twins(self, entry: Entry, response: Response) -> list[Entry]:
+        """The other variants of a page that a 304 with a strong tag is about as well (4.3.4)."""
+        etag = etag_of(response.headers)
+        if response.status != 304 or etag is None or not is_strong(etag):
+            return []
+        stored = self._cache.lookup(entry.key) or ()
+        return [other for other in stored if other is not entry and etag_of(other.headers) == etag]
 
     async def _completed(
         self,

@@ -66,6 +66,18 @@ async def test_a_304_about_another_version_confirms_nothing(bench) -> None:
     assert "if-none-match" not in bench.origin.requests[-1].headers
 
 
+@pytest.mark.parametrize(("etag", "both"), [('"1"', True), ('W/"1"', False)])
+async def test_a_304_is_about_all_variants_with_its_strong_tag(bench, etag, both) -> None:
+    for language in ("de", "fr"):
+        bench.says(200, {**STALE, "etag": etag, "vary": "accept-language"}, language.encode())
+        await bench.visit({"accept-language": language})
+    bench.clock.advance(2)
+    bench.says(304, {"cache-control": "max-age=100", "etag": etag, "vary": "accept-language"}, b"")
+    for language in ("de", "fr"):
+        assert (await bench.visit({"accept-language": language})).body == language.encode()
+    assert bench.asked == (3 if both else 4)
+
+
 async def test_a_304_updates_the_stored_fields(bench) -> None:
     """Section 3.2: all but Content-Length and what belongs to one connection."""
     bench.says(
