@@ -398,7 +398,7 @@ async def test_a_position_that_is_kept_before_the_deed_is_noticed(
         return await right(purges, order)
 
     monkeypatch.setattr(Purges, "forget", hurry)
-    assert await noticed()
+    assert await noticed(range(100))
 
 
 @pytest.mark.slow

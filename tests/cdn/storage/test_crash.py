@@ -307,7 +307,7 @@ async def test_after_many_crashes_and_failures_nothing_is_torn_wrong_or_purged(
     tmp_path, clock
 ) -> None:
     right, _ = await sweep(tmp_path, clock, SWEEP)
-    assert right > 2_000
+    assert right > 4 * len(SWEEP)
 
 
 def kill_after(lines: int, folder: Path, seed: int) -> Record:

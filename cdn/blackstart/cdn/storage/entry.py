@@ -34,7 +34,7 @@ class Entry(Link):
     bit flags that storage does not look at. `tags` are in lower case. `stale`
     means: never fresh until the origin confirms it.
 
-    The three fields at the end belong to the cache.
+    The two fields at the end belong to the cache.
     """
 
     key: str
@@ -54,7 +54,6 @@ class Entry(Link):
     stale: bool = False
     body: bytes | None = field(default=None, init=False, repr=False)
     disk: OnDisk | None = field(default=None, init=False, repr=False)
-    held: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         Link.__init__(self)

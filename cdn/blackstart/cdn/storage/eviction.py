@@ -4,20 +4,44 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+_SEEN = 1
+_HELD = 2
+
 
 class Link:
-    """What a policy threads on its chain."""
+    """What a policy threads on its chain.
 
-    __slots__ = ("newer", "older", "seen")
+    Its two marks are bits of one number: there may be a million links.
+    """
+
+    __slots__ = ("_marks", "newer", "older")
 
     def __init__(self) -> None:
         self.newer: Link | None = None
         self.older: Link | None = None
-        self.seen = False
+        self._marks = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether it was used since the hand passed."""
+        return bool(self._marks & _SEEN)
+
+    @seen.setter
+    def seen(self, seen: bool) -> None:
+        self._marks = self._marks | _SEEN if seen else self._marks & ~_SEEN
+
+    @property
+    def held(self) -> bool:
+        """Whether it is in the cache."""
+        return bool(self._marks & _HELD)
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._marks = self._marks | _HELD if held else self._marks & ~_HELD
 
     def use(self) -> None:
         """Note a use."""
-        self.seen = True
+        self._marks |= _SEEN
 
 
 Item = TypeVar("Item", bound=Link)
