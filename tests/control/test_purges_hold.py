@@ -395,10 +395,11 @@ async def test_a_position_that_is_kept_before_the_deed_is_noticed(
 
     async def hurry(purges: Purges, order: Any) -> int:
         await purges._reach(order.position)
+        await purges._clock.sleep(2.0)  # The deed takes its time, in which the node may crash.
         return await right(purges, order)
 
     monkeypatch.setattr(Purges, "forget", hurry)
-    assert await noticed(range(100))
+    assert await noticed()
 
 
 @pytest.mark.slow
