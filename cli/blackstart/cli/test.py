@@ -16,13 +16,23 @@ def test(
         typer.Argument(metavar="PYTEST_ARGS", help="Passed on to pytest as they are."),
     ] = None,
 ) -> None:
-    """Run the tests. All arguments go to pytest: [bold]blackstart test -x -k origin[/]"""
+    """Run the tests. All arguments go to pytest: [bold]blackstart test -x -k origin[/]
+
+    Without a choice of tests there is a worker for each core.
+    """
     arguments = list(pytest_args or [])
     if not any(argument.startswith(("-q", "--quiet", "-v", "--verbose")) for argument in arguments):
         arguments.insert(0, "-q")
+    if _is_whole_run(pytest_args or []):
+        arguments[:0] = ["-n", "auto"]
     os.chdir(_checkout())
     # pytest takes this process's place, so that signals and its exit code are its own business.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "pytest", *arguments])
+
+
+def _is_whole_run(arguments: list[str]) -> bool:
+    """Whether no test is chosen: that is worth the start of a worker for each core."""
+    return all(argument.startswith(("-q", "--quiet", "-v")) for argument in arguments)
 
 
 def _checkout() -> Path:
