@@ -9,7 +9,7 @@ from blackstart.cdn.fields.directives import MAX_SECONDS, Wishes, parse_wishes
 from blackstart.cdn.fields.ranges import parse_range
 from blackstart.cdn.fields.validators import etag_of, is_strong, range_applies
 from blackstart.cdn.fields.vary import matches
-from blackstart.cdn.message import Headers, Request
+from blackstart.cdn.message import Request
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import Rule
 from blackstart.cdn.storage.entry import Entry
@@ -212,8 +212,3 @@ def _can_be_completed(request: Request, entry: Entry) -> bool:
     etag = etag_of(entry.headers)
     asks_for_all = request.method == "GET" and "range" not in request.headers
     return asks_for_all and entry.part[0] == 0 and etag is not None and is_strong(etag)
-
-
-def headers_with_demands(headers: Headers) -> bool:
-    """Whether a request needs more than the first fresh response that fits."""
-    return headers.has_any(DEMANDS)
