@@ -47,6 +47,6 @@ class World:
         return self.clock.spawn(name, wait_and_act())
 
     async def take_snapshot(self) -> None:
-        """Copy the deploys into the bucket, as the scheduled timer does."""
+        """Copy the database into the bucket, as the scheduled timer does."""
         snapshot = await self.snapshots.take(self.services.store, self.clock)
         self.journal("snapshot.taken", snapshot.id, deploys=snapshot.deploy_count)
