@@ -17,6 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
+from blackstart.durable import fsync_folder, make_folder
 from blackstart.errors import UsageError
 from blackstart.store.backend import storage_errors
 from blackstart.store.streams import ended
@@ -115,10 +116,10 @@ class _NewFile:
         os.rename(self._file.name, self._path)
         self._file.close()
         self._file = None
-        _fsync_folder(self._path.parent)
+        fsync_folder(self._path.parent)
 
     def _open(self) -> FileIO:
-        _make_folder(self._path.parent)
+        make_folder(self._path.parent)
         while True:
             # Obstore names unfinished files so too, with a number behind a hash, and lists none.
             with suppress(FileExistsError):
@@ -135,21 +136,6 @@ def _size(path: Path) -> int | None:
         return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _fsync_folder(folder.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def _in_thread(failure: str, call: Callable[..., Result], *arguments: object) -> Result:
