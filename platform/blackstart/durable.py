@@ -1,4 +1,4 @@
-"""Small files that a crash never leaves half-written: temporary file, fsync, rename, fsync of the folder.
+"""Small files that a crash never leaves half-written: temporary, fsync, rename, fsync the folder.
 
 The calls block; they are for settings, journals and keys, not for blobs.
 """
