@@ -15,6 +15,7 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
+from blackstart.durable import fsync_folder, make_folder
 from blackstart.errors import UsageError
 from blackstart.store.threads import in_thread
 
@@ -130,20 +131,3 @@ def _size(path: Path) -> int | None:
         return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def make_folder(folder: Path) -> None:
-    """With those above it, durably; one that is there is fine."""
-    if not folder.exists():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        fsync_folder(folder.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make durable which files there are in it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,7 +7,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from blackstart.store.folder import fsync_folder
+from blackstart.durable import fsync_folder
 
 
 class OpenFile(Protocol):
