@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Call = Callable[..., Any]
 LIST = "GET /.blackstart/entries"
 LOOK = "GET /.blackstart/entry"
+PURGE = "POST /.blackstart/purge"
 METRICS = "GET /.blackstart/metrics"
 NODE = "http://127.0.0.1:8080"
 ENTRY = {
@@ -60,7 +61,7 @@ def node(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     return fake_api
 
 
-COMMANDS = [["ls"], ["inspect", "/"], ["warm", "-"], ["top", "--once"]]
+COMMANDS = [["ls"], ["inspect", "/"], ["purge", "/"], ["warm", "-"], ["top", "--once"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda each: each[0])
@@ -92,18 +93,20 @@ def test_something_else_in_the_place_of_a_node_is_told(
     monkeypatch.setenv("BLACKSTART_PURGE_TOKEN", "secret")
     for page in ("healthz", "metrics", "entries", "entry"):
         fake_api.answer(f"GET /.blackstart/{page}", body, status)
+    fake_api.answer(PURGE, body, status)
     ended = call("cdn", *arguments, "--node", fake_api.url)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(f"error: {fake_api.url} is no node: ")
     assert ended.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", COMMANDS[:2], ids=lambda each: each[0])
+@pytest.mark.parametrize("arguments", COMMANDS[:3], ids=lambda each: each[0])
 def test_what_is_stored_needs_the_token(
     call: Call, node: FakeApi, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     node.answer(LIST, b"401 Unauthorized: this needs the token\n", 401)
     node.answer(LOOK, b"401 Unauthorized: this needs the token\n", 401)
+    node.answer(PURGE, b"401 Unauthorized: this needs the token\n", 401)
     refused = call("cdn", *arguments)
     assert refused.code == 1
     assert "the node says 401 Unauthorized" in refused.err

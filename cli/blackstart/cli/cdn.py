@@ -11,6 +11,7 @@ import typer
 from blackstart.cli.cdn_inspect import inspect
 from blackstart.cli.cdn_ls import ls
 from blackstart.cli.cdn_options import ENDED_BY_SIGTERM, TOKEN_VARIABLE
+from blackstart.cli.cdn_purge import purge
 from blackstart.cli.cdn_top import top
 from blackstart.cli.cdn_warm import warm
 from blackstart.errors import UsageError
@@ -35,7 +36,7 @@ cdn = typer.Typer(
     name="cdn",
     help=(
         "Run a caching node in front of any origin, and look into running ones.\n\n"
-        "A node keeps what its origin sends as RFC 9111 says. Purges, ls and inspect need a"
+        "A node keeps what its origin sends as RFC 9111 says. Purge, ls and inspect need a"
         f" secret: set {TOKEN_VARIABLE} before the node starts. The settings of a node in"
         " docs/servers.md hold as well; an option is stronger."
     ),
@@ -142,3 +143,4 @@ cdn.command()(top)
 cdn.command()(ls)
 cdn.command()(inspect)
 cdn.command()(warm)
+cdn.command()(purge)
