@@ -141,6 +141,15 @@ def test_a_list_goes_on_where_the_page_before_ended(call: Call, node: FakeApi) -
     assert "after=docs.localhost+%2Fa" in asked[1]
 
 
+def test_that_nothing_is_stored_is_said(call: Call, node: FakeApi) -> None:
+    node.answer(LIST, {"entries": [], "next": None, "held": 0})
+    listed = call("cdn", "ls")
+    assert (listed.code, listed.out, listed.err) == (0, "", "nothing is stored\n")
+    below = call("cdn", "ls", "a.example/x")
+    assert below.err == "nothing is stored that begins with a.example/x\n"
+    assert json.loads(call("cdn", "ls", "--json").out) == []
+
+
 def test_a_list_that_is_cut_says_so(call: Call, node: FakeApi) -> None:
     node.answer(LIST, {"entries": [ENTRY] * 3, "next": "x", "held": 9})
     listed = call("cdn", "ls", "--limit", "2", "--json")
@@ -256,6 +265,13 @@ def test_a_list_that_makes_no_sense_is_refused_before_anything_is_asked(
     assert (refused.code, refused.out) == (2, "")
     assert complaint in refused.err
     assert node.asked == []
+
+
+def test_a_list_on_stdin_is_called_so(
+    call: Call, node: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"/a\nftp://b\n")))
+    assert "error: standard input, line 2: not a URL" in call("cdn", "warm", "-").err
 
 
 def test_a_list_is_bounded(

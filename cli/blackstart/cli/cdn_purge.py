@@ -14,7 +14,7 @@ def purge(
     urls: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[URL]...",
+            metavar="URL",
             help="Pages, with all their variants: URLs, or paths on the node's own host.",
         ),
     ] = None,
