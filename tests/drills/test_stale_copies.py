@@ -55,7 +55,7 @@ def visits_to_damaged_pages_that_were_cached(evidence: Evidence) -> list[Entry]:
         for visit in evidence.journal.of("visit")
         if visit.details["status"] == 200
         and visit.details["person"]
-        and -30 * MINUTE < visit.details["asked_at"]
+        and visit.details["asked_at"] > -30 * MINUTE
         and visit.offset_s < MINUTE
     }
     return [

@@ -62,7 +62,14 @@ def completes(response: Response, entry: Entry) -> bool:
     part = parse_content_range(response.headers.get("content-range") or "")
     etag = etag_of(response.headers)
     same = etag is not None and etag == etag_of(entry.headers) and is_strong(etag)
-    return same and entry.part[0] == 0 and part == (entry.part[1], entry.part[2], entry.part[2])
+    length = response.headers.get("content-length")
+    as_long = length is None or length == str(entry.part[2] - entry.part[1])
+    return (
+        same
+        and as_long
+        and entry.part[0] == 0
+        and part == (entry.part[1], entry.part[2], entry.part[2])
+    )
 
 
 def describes(response: Response, entry: Entry) -> bool:
