@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -47,6 +47,7 @@ from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
+from blackstart.cdn.warm import Warm, WarmAnswer
 from blackstart.clock import Clock
 from blackstart.errors import HopError, StorageError
 
@@ -56,14 +57,6 @@ RECENT_KEYS = 1024
 _SIMPLE_NOT = DEMANDS | VISITOR_CONDITIONS
 # A fetch for a visitor with one of these says nothing about what others would get.
 _PERSONAL = frozenset({"authorization", "range", "if-range"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Warm:
-    """An answer that may be given again as it is, `until` a time."""
-
-    response: Response
-    until: float
 
 
 class Node:
@@ -117,7 +110,7 @@ class Node:
         )
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
-        self._warm: dict[Entry, _Warm] = {}
+        self._warm = Warm()
         self._complaints = Complaints(clock, log, "no answer from the origin")
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
@@ -188,7 +181,7 @@ class Node:
         entry = stored[0]
         is_plain = len(stored) == 1 and not entry.selecting and request.method == "GET"
         if is_plain and not request.headers.has_any(_SIMPLE_NOT):
-            warm = self._warm.get(entry)
+            warm = self._warm.answers.get(entry)
             if warm is None or now >= warm.until or entry.stale:
                 warm = self._warmed(request, entry, now)
                 if warm is None:
@@ -199,7 +192,7 @@ class Node:
             return warm.response
         return self._quick_decided(request, stored, now)
 
-    def _warmed(self, request: Request, entry: Entry, now: float) -> _Warm | None:
+    def _warmed(self, request: Request, entry: Entry, now: float) -> WarmAnswer | None:
         """The answer to every plain request for a page, until its Age is another."""
         if entry.part is not None or not is_fresh(entry, now):
             return None
@@ -210,10 +203,7 @@ class Node:
         response = from_memory(request, entry, body, age_of(entry, now), status)
         age_s = current_age_s(entry, now)
         until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
-        if len(self._warm) >= RECENT_KEYS:
-            self._warm.clear()
-        warm = self._warm[entry] = _Warm(response, until)
-        return warm
+        return self._warm.keep(entry, response, until)
 
     def _quick_decided(
         self, request: Request, stored: tuple[Entry, ...], now: float
