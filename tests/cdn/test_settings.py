@@ -39,7 +39,10 @@ def test_without_a_folder_a_node_keeps_to_memory(environment) -> None:
     ("name", "value"),
     [
         ("PURGE_TOKEN", ""),
+        ("PURGE_TOKEN", " padded "),
+        ("PURGE_TOKEN", "ä"),
         ("ORIGIN_URL", "nonsense"),
+        ("ORIGIN_URL", "127.0.0.1:8000"),
         ("NODE_NAME", "a b"),
         ("QUOTAS_MB", '{"pro": 1}'),
         ("QUOTAS_MB", '{"free": 0}'),

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
+from pymongo.errors import OperationFailure
 
 from blackstart.errors import ProcessError
 from blackstart.process import ChildProcess
@@ -42,7 +44,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def port_of(uri: str) -> int:
-    return int(uri.removeprefix("mongodb://127.0.0.1:").partition("/")[0])
+    return int(uri.rpartition("127.0.0.1:")[2].partition("/")[0])
 
 
 def answers(uri: str) -> bool:
@@ -128,6 +130,23 @@ async def test_acknowledged_writes_in_a_folder_survive_a_crash(
     ):
         found = [raw["_id"] async for raw in store.database["numbers"].find()]
     assert sorted(found) == wanted
+
+
+async def test_a_locked_one_lets_in_whoever_has_its_address_and_nobody_else(
+    tmp_path: Path,
+) -> None:
+    for value in (1, 2):
+        async with embedded_mongodb(tmp_path / "data", locked=True) as uri:
+            async with connect(f"{uri}&serverMonitoringMode=poll", "kept") as store:
+                await store.database["numbers"].insert_one({"_id": value})
+                assert await store.database["numbers"].count_documents({}) == value
+            open_uri = f"mongodb://127.0.0.1:{port_of(uri)}/?directConnection=true"
+            async with AsyncMongoClient[dict[str, Any]](open_uri) as stranger:
+                with pytest.raises(OperationFailure, match="requires authentication"):
+                    await stranger["kept"]["numbers"].find_one()
+                with pytest.raises(OperationFailure, match="requires authentication"):
+                    await stranger.admin.command("createUser", "me", pwd="x" * 20, roles=["root"])
+    assert (tmp_path / "data" / "password").stat().st_mode & 0o077 == 0
 
 
 async def test_without_the_program_one_line_names_the_setting(

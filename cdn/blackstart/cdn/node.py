@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
@@ -48,6 +47,7 @@ from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.warm import Warm, WarmAnswer
+from blackstart.cdn.watching import watch
 from blackstart.clock import Clock
 from blackstart.errors import HopError, StorageError
 
@@ -86,15 +86,12 @@ class Node:
         self.cache = cache
         self.name = name
         self.metrics = Metrics(cache.memory.quotas.quotas)
-        self.metrics.gauge("entries", "Responses that are held", cache.__len__)
         self.metrics.gauge(
             "heard",
             "1 while the node knows of all purges, 0 while it has to ask the origin about all",
             lambda: float(self.purges.heard),
         )
-        cache.on_evict = self.metrics.evicted
-        for plan in cache.memory.quotas.quotas:
-            self.metrics.watch("memory", plan, partial(cache.memory.quotas.used_bytes, plan))
+        watch(cache, self.metrics)
         self.purges = Purges(clock, self, place or PlaceOfCache(cache), lease_s=lease_s)
         self._policy = policy or Policy()
         self._passage = Passage(name, identity or name)

@@ -7,14 +7,19 @@ to use instead; then nothing is started.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from blackstart.durable import replace_file
 from blackstart.errors import ProcessError
 from blackstart.process import ChildProcess, free_port, temporary_folder
 
@@ -23,35 +28,73 @@ ATTEMPTS = 3
 # A ceiling, taken up as it is needed. One large write keeps every page it touches in the cache
 # until it commits: a ceiling it does not fit under stops the server for good.
 CACHE_MB = 1_024
+USER = "blackstart"
+PASSWORD_FILE = "password"
 USE_ANOTHER = "set BLACKSTART_MONGODB_URI to use a MongoDB of your own"
 
 
 @asynccontextmanager
 async def embedded_mongodb(
-    folder: Path | None = None, *, cache_mb: int = CACHE_MB
+    folder: Path | None = None, *, cache_mb: int = CACHE_MB, locked: bool = False
 ) -> AsyncIterator[str]:
     """Run a MongoDB on a free loopback port; yields its URI, stops it at the end.
 
     `folder` keeps the data, and acknowledged writes then survive a crash;
-    None means a temporary folder that is gone afterwards. Nothing is left
-    running when this process is killed.
+    None means a temporary folder that is gone afterwards. `locked`, which needs
+    a folder, lets in only whoever knows the password in the URI, so that a guard
+    in front of it cannot be walked round. Nothing is left running when this process is killed.
     Raises: ProcessError, in one line that names BLACKSTART_MONGODB_URI.
     """
-    child, port = await _start(folder, cache_mb)
+    login = ""
+    if locked:
+        assert folder is not None, "a password is kept beside the data"
+        login = await _lock(folder, cache_mb)
+    child, port = await _start(folder, cache_mb, *(["--auth"] if locked else []))
     try:
         # One server on loopback that is never replaced: a retried command has nowhere to go.
-        yield f"mongodb://127.0.0.1:{port}/?directConnection=true&retryWrites=false"
+        yield f"mongodb://{login}127.0.0.1:{port}/?directConnection=true&retryWrites=false"
     finally:
         await asyncio.shield(child.stop())
 
 
-async def _start(folder: Path | None, cache_mb: int) -> tuple[ChildProcess, int]:
+async def _lock(folder: Path, cache_mb: int) -> str:
+    """See that there is a user; its name and password as they stand in a URI.
+
+    The first time a server that knows none is told of it; it listens where nobody looks.
+    """
+    keep = folder / PASSWORD_FILE
+    if not keep.exists():
+        password = secrets.token_urlsafe(24)
+        child, port = await _start(folder, cache_mb)
+        try:
+            await _make_user(port, password)
+            replace_file(keep, password.encode())
+        except (PyMongoError, OSError) as error:
+            reason = f"the embedded MongoDB could not be locked: {error}"
+            raise ProcessError(reason, hint=USE_ANOTHER) from error
+        finally:
+            await asyncio.shield(child.stop())
+    return f"{USER}:{keep.read_text()}@"
+
+
+async def _make_user(port: int, password: str) -> None:
+    """Raises: PyMongoError."""
+    uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        users = await client.admin.command("usersInfo", USER)
+        verb = "updateUser" if users.get("users") else "createUser"
+        await client.admin.command(
+            verb, USER, pwd=password, roles=["root"], mechanisms=["SCRAM-SHA-256"]
+        )
+
+
+async def _start(folder: Path | None, cache_mb: int, *options: str) -> tuple[ChildProcess, int]:
     program = _program()
     for _ in range(ATTEMPTS):
         port = free_port()
         data = folder or temporary_folder("mongodb")
         data.mkdir(parents=True, exist_ok=True)
-        command = [program, "--host", "127.0.0.1", "--port", str(port)]
+        command = [program, "--host", "127.0.0.1", "--port", str(port), *options]
         command += ["--storage-path", str(data / "data"), "--cache-size", f"{cache_mb}M"]
         command += ["--log-level", "WARNING"]
         # Held open from before the start: a server that dies takes its temporary folder with it.

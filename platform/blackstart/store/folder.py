@@ -7,24 +7,20 @@ write here has returned from is on the disk, as it is with S3.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import re
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Iterable
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
+from blackstart.durable import fsync_folder, make_folder
 from blackstart.errors import UsageError
-from blackstart.store.backend import storage_errors
-from blackstart.store.streams import ended
+from blackstart.store.threads import in_thread
 
 WRITE_BYTES = 1024 * 1024
 """What a stream gathers before it goes to a thread and to the disk."""
-
-Result = TypeVar("Result")
 
 # What obstore takes as it is; it would write other characters in another way.
 _KEY = re.compile(r"(?!\.)[A-Za-z0-9._=-]+(?:/(?!\.)[A-Za-z0-9._=-]+)*")
@@ -43,7 +39,7 @@ class Folder:
     async def write(self, key: str, data: bytes) -> None:
         """Store bytes under a key, replacing what is there."""
         file = _NewFile(self._path(key))
-        await _in_thread(f"cannot write {key}", file.write_whole, data)
+        await in_thread(f"cannot write {key}", file.write_whole, data)
 
     async def write_stream(self, key: str, chunks: AsyncIterable[bytes]) -> None:
         """Store what `chunks` gives, once it has ended well.
@@ -58,16 +54,16 @@ class Folder:
             async for chunk in chunks:
                 part += chunk
                 if len(part) >= WRITE_BYTES:
-                    await _in_thread(failure, file.write, bytes(part))
+                    await in_thread(failure, file.write, bytes(part))
                     part.clear()
-            await _in_thread(failure, file.finish, bytes(part))
+            await in_thread(failure, file.finish, bytes(part))
         finally:
-            await _in_thread(failure, file.discard)
+            await in_thread(failure, file.discard)
 
     async def sizes(self, keys: Iterable[str]) -> dict[str, int]:
         """The sizes in bytes of those that exist: one thread asks for all of them."""
         paths = {key: self._path(key) for key in keys}
-        return await _in_thread("cannot look up objects", _sizes, paths)
+        return await in_thread("cannot look up objects", _sizes, paths)
 
     def _path(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
@@ -115,10 +111,10 @@ class _NewFile:
         os.rename(self._file.name, self._path)
         self._file.close()
         self._file = None
-        _fsync_folder(self._path.parent)
+        fsync_folder(self._path.parent)
 
     def _open(self) -> FileIO:
-        _make_folder(self._path.parent)
+        make_folder(self._path.parent)
         while True:
             # Obstore names unfinished files so too, with a number behind a hash, and lists none.
             with suppress(FileExistsError):
@@ -135,29 +131,3 @@ def _size(path: Path) -> int | None:
         return os.stat(path).st_size
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def _make_folder(folder: Path) -> None:
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _fsync_folder(folder.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-async def _in_thread(failure: str, call: Callable[..., Result], *arguments: object) -> Result:
-    """Runs `call` to its end even if the caller is cancelled: no file is closed under a write."""
-    work = asyncio.ensure_future(asyncio.to_thread(call, *arguments))
-    try:
-        with storage_errors(failure):
-            return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await ended(work)
-        raise
