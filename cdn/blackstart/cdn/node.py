@@ -19,7 +19,8 @@ from blackstart.cdn.delivery import (
     from_origin,
     no_answer,
 )
-from blackstart.cdn.flights import Flight, Flights
+from blackstart.cdn.fields.vary import selecting
+from blackstart.cdn.flights import Flight, Flights, Slot
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage, at_the_end
 from blackstart.cdn.message import Relay, Request, Response, close_body, plain
@@ -279,9 +280,10 @@ class Node:
 
     def _refresh(self, request: Request, key: str, entry: Entry) -> None:
         """Validate a response in the background (RFC 5861 section 3), once at a time."""
-        if self._flights.of(key) is None:
+        slot = key, entry.selecting
+        if self._flights.of(slot) is None:
             anybody = replace(request, method="GET", interim=None)
-            self._flights.start(key, anybody, entry, shared=True)
+            self._flights.start(slot, anybody, entry, shared=True)
 
     # From the origin ----------------------------------------------------------------------
 
@@ -309,7 +311,8 @@ class Node:
         held = decision.entry if isinstance(decision, Validate | Complete) else None
         reason = _reason(decision)
         ask, is_shared = self._ask(request, key, decision)
-        flight = self._flights.of(key) if is_shared else None
+        slot = self._slot(request, key, held, after)
+        flight = self._flights.of(slot) if is_shared else None
         if flight is not None and (flight is after or not self.purges.may_share(flight.begun_at)):
             flight = None
         if flight is not None:
@@ -317,13 +320,25 @@ class Node:
             if not serves(outcome, request):
                 return await self._answer(request, after=flight)
             return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
-        flight = self._flights.start(key, ask, held, shared=is_shared)
+        flight = self._flights.start(slot, ask, held, shared=is_shared)
         try:
             outcome = await flight.landed()
         except asyncio.CancelledError:
             await flight.abandon()
             raise
         return await self._from_outcome(request, key, held, outcome, reason)
+
+    def _slot(self, request: Request, key: str, held: Entry | None, after: Flight | None) -> Slot:
+        """Who waits with whom: only those whom one answer can serve, where that is known.
+
+        Visitors who want different variants would else wait for one after the other.
+        """
+        if held is not None:
+            return key, held.selecting
+        names = after.varies if after is not None else ()
+        if not names and (stored := self.cache.lookup(key)):
+            names = tuple([name for name, _ in stored[0].selecting])
+        return key, selecting(names, request.headers)
 
     def _ask(self, request: Request, key: str, decision: Decision) -> tuple[Request, bool]:
         """What to ask, and whether the answer may do for others who ask for the page."""
