@@ -142,6 +142,29 @@ async def test_those_who_waited_for_another_variant_ask_for_their_own(node, orig
     assert len(origin.requests) == 2
 
 
+async def test_those_who_want_different_variants_do_not_wait_for_one_another(node, origin) -> None:
+    languages = ["de", "en", "fr", "it"]
+    origin.answer = lambda request: Response(
+        200,
+        Headers([("cache-control", "max-age=60"), ("vary", "accept-language")]),
+        request.headers.get("accept-language").encode(),
+    )
+    all_others_asked = asyncio.Event()
+
+    async def meanwhile() -> None:
+        if len(origin.requests) == len(languages):
+            all_others_asked.set()
+        if len(origin.requests) > 1:
+            await all_others_asked.wait()
+
+    origin.meanwhile = meanwhile
+    asked = [node.answer(get(accept_language=language)) for language in languages]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*asked)
+    assert [answer.body.decode() for answer in answers] == languages
+    assert len(origin.requests) == len(languages)
+
+
 async def test_a_visitor_who_leaves_takes_nobody_along(node, origin, stream) -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 

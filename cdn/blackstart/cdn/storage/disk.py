@@ -29,7 +29,7 @@ ENTRY_BYTES = 1024
 
 def cost(entry: Entry, body_bytes: int) -> int:
     """What an entry counts for in its plan's disk space."""
-    return ENTRY_BYTES + len(entry.key) + len(entry.head) + body_bytes
+    return ENTRY_BYTES + entry.text_bytes + body_bytes
 
 
 class DiskTier:
