@@ -14,7 +14,6 @@ from blackstart.model import (
     parse_build,
     parse_deploy,
 )
-from blackstart.recovery.find import responses
 from blackstart.recovery.find.files import FileCheck, TreeState
 from blackstart.recovery.find.findings import (
     BrokenBuild,
@@ -23,6 +22,9 @@ from blackstart.recovery.find.findings import (
     MissingFiles,
     NotJudged,
 )
+from blackstart.recovery.find.responses import of_build as failing_of_build
+from blackstart.recovery.find.responses import of_deploy as failing_of_deploy
+from blackstart.recovery.find.responses import of_sites as failing_of_sites
 from blackstart.recovery.find.sites import BATCH, SiteNotes
 from blackstart.store import MetadataStore, ObjectStore
 
@@ -69,12 +71,12 @@ async def find(
         yield build
         builds[build.site_id] = build.build_id
         if look.responses:
-            for response in responses.of_build(build.build_id):
+            for response in failing_of_build(build.build_id):
                 yield response
     for site in notes.hit():
         yield site
     if look.responses:
-        for response in responses.of_sites(notes, builds):
+        for response in failing_of_sites(notes, builds):
             yield response
 
 
@@ -125,7 +127,7 @@ class _Pass:
                 deploy.reason,
             )
         ]
-        return found + (list(responses.of_deploy(note, deploy.id)) if self._look.responses else [])
+        return found + (list(failing_of_deploy(note, deploy.id)) if self._look.responses else [])
 
     def _has_files(self, deploy: Deploy) -> bool:
         recent = self._look.since is None or deploy.created_at >= self._look.since
