@@ -189,4 +189,4 @@ def _boundary(entry: Entry) -> str:
 def no_answer(name: str, status: int, reason: str) -> Response:
     """What a node says when nobody could answer."""
     title = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}[status]
-    return plain(status, f"{status} {title}: node {name}: {reason}")
+    return plain(status, f"{status} {title}: {reason} (node {name})")
