@@ -11,7 +11,7 @@ from blackstart.errors import ConflictError, NotFoundError
 from blackstart.model import Deploy, DeployState, InvalidDeploy, Site
 from blackstart.recovery.find import broken_deploys
 from blackstart.recovery.restore import restore_metadata, revert_site
-from blackstart.recovery.snapshots import Snapshots, plain
+from blackstart.recovery.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -44,14 +44,13 @@ async def test_a_damaged_database_comes_back_from_its_snapshot_document_for_docu
         await bench.release(site, PAGE)
     before = await everything(bench)
     snapshots = Snapshots(bench.objects)
-    taken = await snapshots.take(bench.store, bench.clock)
+    taken = await snapshots.take(bench.store.database, bench.clock, bench.seed)
     for raw in before[::2]:
         await bench.destroy(raw["_id"])
 
     for _ in range(2):  # A second run finds nothing to do.
         broken = {found.id: found for found in await broken_deploys(bench.store)}
-        async for raw in (await snapshots.open(taken.id)).scan("deploys"):
-            backup = plain(raw)
+        async for backup in snapshots.deploys(taken):
             if backup["_id"] in broken:
                 assert await restore(bench, broken[backup["_id"]], backup)
         assert await everything(bench) == before

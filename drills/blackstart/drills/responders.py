@@ -14,7 +14,7 @@ from blackstart.errors import NotFoundError
 from blackstart.model import BuildState, InvalidDeploy, Plan, Site
 from blackstart.recovery.find import broken_deploys, missing_files, sites_down, sla_order
 from blackstart.recovery.restore import restore_metadata, revert_site
-from blackstart.recovery.snapshots import Snapshot, plain
+from blackstart.recovery.snapshots import Snapshot
 
 HAND_PUSH_S = (12.0, 20.0)
 HAND_REPAIR_S = (240.0, 360.0)
@@ -156,10 +156,9 @@ class Responders:
 
     async def _read(self, snapshot: Snapshot) -> None:
         wanted = {deploy.id for deploy in self.broken}
-        reader = await self.world.snapshots.open(snapshot.id)
-        async for raw in reader.scan("deploys"):
+        async for raw in self.world.snapshots.deploys(snapshot):
             if str(raw["_id"]) in wanted:
-                self.backup[str(raw["_id"])] = plain(raw)
+                self.backup[str(raw["_id"])] = raw
         self.world.journal("snapshot.opened", snapshot.id, found=len(self.backup))
 
     async def _restore(self, deploy: InvalidDeploy) -> None:

@@ -75,7 +75,7 @@ async def build_world(
         journal=journal,
         fleet=fleet,
         services=services,
-        snapshots=Snapshots(objects, seed=seed.fork("snapshots")),
+        snapshots=Snapshots(objects),
         visitors=visitors,
         oracle=Oracle(fleet.commits, morning=await observe(store)),
         safeguards=safeguards,

@@ -47,6 +47,8 @@ class World:
         return self.clock.spawn(name, wait_and_act())
 
     async def take_snapshot(self) -> None:
-        """Copy the database into the bucket, as the scheduled timer does."""
-        snapshot = await self.snapshots.take(self.services.store, self.clock)
+        """Copy the deploys into the bucket, as the scheduled timer does."""
+        snapshot = await self.snapshots.take(
+            self.services.store.database, self.clock, self.seed.fork("snapshots")
+        )
         self.journal("snapshot.taken", snapshot.id, deploys=snapshot.deploy_count)

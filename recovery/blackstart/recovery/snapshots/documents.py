@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from datetime import UTC
-from typing import Any
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
 from blackstart.recovery.snapshots.order import EXACT, Key, id_key
 
-AWARE: CodecOptions[dict[str, Any]] = CodecOptions(
-    tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO
-)
-"""How documents are decoded for the rest of the platform; a date past 9999 stays a number."""
-_RAW: CodecOptions[RawBSONDocument] = AWARE.with_options(document_class=RawBSONDocument)
 _LENGTH = struct.Struct("<i")
 _ID_NAME = b"_id\x00"
 _FIXED = {0x07: 12, 0x10: 4, 0x12: 8, 0x01: 8, 0x08: 1, 0x09: 8, 0x11: 8, 0x13: 16}
@@ -41,16 +33,6 @@ def split(raw: bytes) -> Iterator[bytes]:
         at += length
 
 
-def raw_document(document: bytes) -> RawBSONDocument:
-    """A document that is decoded as far as somebody looks into it."""
-    return RawBSONDocument(document, _RAW)
-
-
-def plain(document: RawBSONDocument) -> dict[str, Any]:
-    """A document decoded, with aware times in UTC."""
-    return bson.decode(document.raw, AWARE)
-
-
 def id_of(document: bytes) -> bytes:
     """A document's `_id` as BSON has it: a byte for the type, then the value; empty without one."""
     if document[5:_VALUE_AT] == _ID_NAME:
@@ -72,15 +54,15 @@ def id_document(identifier: bytes) -> bytes:
     return _LENGTH.pack(len(body) + 4) + body
 
 
-def key_of(identifier: bytes) -> Key:
-    """What sorts a document, by its `_id` as `id_of` gave it; one without sorts first."""
-    if not identifier:
-        return ()
-    if identifier[0] == 0x02:
-        return (3, identifier[5:-1])
-    if identifier[0] == 0x07:
-        return (7, identifier[1:])
-    return id_key(bson.decode(id_document(identifier), EXACT)["_id"])
+def key_of(document: bytes) -> Key:
+    """What sorts a document, or what `id_document` made, by its `_id`; one without sorts first."""
+    if document[5:_VALUE_AT] == _ID_NAME and document[4] == 0x07:
+        return (7, document[_VALUE_AT : _VALUE_AT + 12])
+    if document[5:_VALUE_AT] == _ID_NAME and document[4] == 0x02:
+        (length,) = _LENGTH.unpack_from(document, _VALUE_AT)
+        return (3, document[_VALUE_AT + 4 : _VALUE_AT + 3 + length])
+    decoded = bson.decode(document, EXACT)
+    return id_key(decoded["_id"]) if "_id" in decoded else ()
 
 
 def _id_anywhere(document: bytes) -> bytes:

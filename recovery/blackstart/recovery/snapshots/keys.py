@@ -5,6 +5,8 @@ from __future__ import annotations
 PREFIX = "snapshots/"
 MANIFESTS = f"{PREFIX}manifests/"
 CHUNKS = f"{PREFIX}chunks/"
+TAKES = f"{PREFIX}takes/"
+COLLECTING = f"{PREFIX}collecting"
 
 
 def manifest_key(snapshot_id: str) -> str:

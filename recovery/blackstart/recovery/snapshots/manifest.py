@@ -1,69 +1,60 @@
-"""The manifest: what a snapshot holds and where, with a checksum of itself.
+"""What a snapshot is: its collections, and of which chunks each consists.
 
-Two lines of text stand in front of the body, which is BSON under zstd:
-
-    blackstart-snapshot 1 plain
-    <SHA-256 of the first line and the body, 64 hex digits>
-
-BSON keeps `_id`s and index specifications exactly as the server has them.
+A manifest is one object: a line of JSON that says what follows and with which
+SHA-256, then the chunk index, compressed and perhaps sealed. It is written
+last, so that a snapshot exists when it does.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import bson
 import zstandard
+from bson import json_util
 
-from blackstart.errors import DigestMismatchError
-from blackstart.recovery.snapshots.documents import AWARE
+from blackstart.errors import BlackstartError, DigestMismatchError, UsageError
+from blackstart.recovery.snapshots.keys import manifest_key
+from blackstart.recovery.snapshots.sealing import KEY_VARIABLE, Sealer
 
-MAGIC = b"blackstart-snapshot 1 "
-PLAIN = b"plain"
-MAX_BODY_BYTES = 2 * 1024 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Bytes in the object store: the name begins with the digest of the raw BSON within."""
-
-    name: str
-    bytes: int
+FORMAT = "blackstart-snapshot-1"
+MAX_INDEX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of documents in `_id` order.
+    """One run of documents in `_id` order: which, how many, and under which digest.
 
-    `first` and `last` are the `_id`s of its ends, a byte for the type before
-    the value. `base` is what it is kept as a patch against, if it is.
+    `base` is the digest of the chunk it is kept as a patch of, None when it
+    stands alone. `stored_bytes` is its size in the object store.
     """
 
-    first: bytes
-    last: bytes
+    digest: str
+    base: str | None
+    first_id: bytes
+    last_id: bytes
     count: int
     raw_bytes: int
-    digest: str
-    stored: Stored
-    base: Stored | None = None
+    stored_bytes: int
+
+    @property
+    def name(self) -> str:
+        """What it is kept under."""
+        return self.digest if self.base is None else f"{self.digest}.{self.base}"
 
 
 @dataclass(frozen=True)
 class SnapshotCollection:
-    """One collection: how it was made, how it was cut, and its chunks.
+    """One collection: its chunks in `_id` order, its indexes and options as MongoDB lists them."""
 
-    `ordered` says that `_id`s ascend as this package compares them.
-    """
-
-    name: str
-    options: dict[str, Any]
-    indexes: list[dict[str, Any]]
-    bits: int
-    ordered: bool
-    chunks: list[Chunk]
+    chunks: tuple[Chunk, ...]
+    indexes: tuple[dict[str, Any], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -75,110 +66,159 @@ class SnapshotCollection:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """A whole snapshot. `consistency` is `snapshot` or `document`: see docs/snapshots.md."""
+class Snapshot:
+    """A snapshot in a list: when it was taken, of what, and how much it holds.
+
+    `consistent` says whether all collections show the same moment, that of `taken_at`.
+    """
 
     id: str
-    database: str
     taken_at: datetime
-    consistency: str
-    collections: list[SnapshotCollection]
-    left_out: list[str]
-    written_bytes: int
+    database: str
+    consistent: bool
+    counts: Mapping[str, int]
+    raw_bytes: int
+    stored_bytes: int
+    sealed: bool = False
 
-    def collection(self, name: str) -> SnapshotCollection | None:
-        return next((found for found in self.collections if found.name == name), None)
+    @property
+    def deploy_count(self) -> int:
+        return self.counts.get("deploys", 0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no deploys: a backup of nothing."""
+        return self.deploy_count == 0
 
 
-def encode(manifest: Manifest) -> bytes:
-    """The bytes of a manifest."""
-    body = zstandard.ZstdCompressor(level=3).compress(bson.encode(_to_bson(manifest)))
-    return _sealed_by_checksum(MAGIC + PLAIN + b"\n", body)
+@dataclass(frozen=True)
+class Manifest:
+    """A snapshot with its chunk index."""
+
+    snapshot: Snapshot
+    collections: Mapping[str, SnapshotCollection]
+
+    def chunks(self) -> dict[str, Chunk]:
+        """Every chunk by its digest."""
+        found = (chunk for each in self.collections.values() for chunk in each.chunks)
+        return {chunk.digest: chunk for chunk in found}
+
+    def names(self) -> set[str]:
+        """The names of all objects it needs, the bases of patches among them."""
+        chunks = self.chunks().values()
+        return {chunk.name for chunk in chunks} | {chunk.base for chunk in chunks if chunk.base}
+
+    def encode(self, sealer: Sealer | None) -> bytes:
+        snapshot = self.snapshot
+        index = json_util.dumps({name: _rows(each) for name, each in self.collections.items()})
+        body = zstandard.compress(index.encode(), 3)
+        if sealer:
+            body = sealer.seal(body, manifest_key(snapshot.id))
+        head = {
+            "format": FORMAT,
+            "id": snapshot.id,
+            "taken_at": snapshot.taken_at.isoformat(),
+            "database": snapshot.database,
+            "consistent": snapshot.consistent,
+            "counts": dict(snapshot.counts),
+            "raw_bytes": snapshot.raw_bytes,
+            "stored_bytes": snapshot.stored_bytes,
+            "sealed": sealer is not None,
+        }
+        return _with_sum(head, body)
 
 
-def decode(snapshot_id: str, data: bytes) -> Manifest:
-    """What `encode` made. Raises: DigestMismatchError, with what is wrong with it."""
-    body = _checked(snapshot_id, data)
+def decode_summary(data: bytes, snapshot_id: str) -> Snapshot:
+    """What a list shows. Raises: DigestMismatchError for a manifest that is damaged."""
+    return _summary(_checked(data, snapshot_id)[0], snapshot_id)
+
+
+def decode(data: bytes, snapshot_id: str, sealer: Sealer | None) -> Manifest:
+    """A manifest with its index.
+
+    Raises: DigestMismatchError when it is damaged, UsageError when it is sealed and no key is set.
+    """
+    head, body = _checked(data, snapshot_id)
+    snapshot = _summary(head, snapshot_id)
+    if snapshot.sealed:
+        if sealer is None:
+            raise UsageError(f"snapshot {snapshot_id} is sealed", hint=f"set {KEY_VARIABLE}")
+        body = sealer.open(body, manifest_key(snapshot_id))
     try:
-        plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_BODY_BYTES)
-        manifest = _from_bson(bson.decode(plain, AWARE))
-    except (zstandard.ZstdError, bson.errors.BSONError, KeyError, TypeError, ValueError) as error:
-        raise damaged(snapshot_id, "it cannot be decoded") from error
-    if manifest.id != snapshot_id:
-        raise damaged(snapshot_id, f"it is that of snapshot {manifest.id}")
-    return manifest
+        index = json_util.loads(
+            zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_INDEX_BYTES)
+        )
+        collections = {name: _collection(rows) for name, rows in index.items()}
+    except (ValueError, TypeError, KeyError, zstandard.ZstdError) as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    return Manifest(snapshot, collections)
 
 
-def damaged(snapshot_id: str, why: str) -> DigestMismatchError:
-    return DigestMismatchError(f"the manifest of snapshot {snapshot_id} is damaged: {why}")
+def _with_sum(head: Mapping[str, Any], body: bytes) -> bytes:
+    told = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
+    sha256 = hashlib.sha256(told + b"\n" + body).hexdigest().encode()
+    return sha256 + b"\n" + told + b"\n" + body
 
 
-def _sealed_by_checksum(head: bytes, body: bytes) -> bytes:
-    return head + hashlib.sha256(head + body).hexdigest().encode() + b"\n" + body
+def _checked(data: bytes, snapshot_id: str) -> tuple[dict[str, Any], bytes]:
+    sha256, _, rest = data.partition(b"\n")
+    if hashlib.sha256(rest).hexdigest().encode() != sha256:
+        raise _damaged(snapshot_id, "its bytes have another digest")
+    told, _, body = rest.partition(b"\n")
+    try:
+        head = json.loads(told)
+    except ValueError as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise _damaged(snapshot_id, "it is of a format this version does not read")
+    return head, body
 
 
-def _checked(snapshot_id: str, data: bytes) -> bytes:
-    if not data:
-        raise damaged(snapshot_id, "it is empty")
-    head, _, rest = data.partition(b"\n")
-    checksum, _, body = rest.partition(b"\n")
-    if not head.startswith(MAGIC):
-        raise damaged(snapshot_id, "it does not begin as one")
-    if hashlib.sha256(head + b"\n" + body).hexdigest().encode() != checksum:
-        raise damaged(snapshot_id, "its bytes do not have its checksum")
-    return body
+def _summary(head: Mapping[str, Any], snapshot_id: str) -> Snapshot:
+    try:
+        found = Snapshot(
+            id=head["id"],
+            taken_at=datetime.fromisoformat(head["taken_at"]),
+            database=head["database"],
+            consistent=head["consistent"],
+            counts=head["counts"],
+            raw_bytes=head["raw_bytes"],
+            stored_bytes=head["stored_bytes"],
+            sealed=head["sealed"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    if found.id != snapshot_id:
+        raise _damaged(snapshot_id, f"it is that of {found.id}")
+    return found
 
 
-def _to_bson(manifest: Manifest) -> dict[str, Any]:
+def _rows(collection: SnapshotCollection) -> dict[str, Any]:
     return {
-        "id": manifest.id,
-        "database": manifest.database,
-        "taken_at": manifest.taken_at,
-        "consistency": manifest.consistency,
-        "left_out": manifest.left_out,
-        "written_bytes": manifest.written_bytes,
-        "collections": [_collection_to_bson(each) for each in manifest.collections],
-    }
-
-
-def _from_bson(raw: dict[str, Any]) -> Manifest:
-    collections = [_collection_from_bson(each) for each in raw.pop("collections")]
-    return Manifest(**raw, collections=collections)
-
-
-def _collection_to_bson(collection: SnapshotCollection) -> dict[str, Any]:
-    return {
-        "name": collection.name,
         "options": collection.options,
-        "indexes": collection.indexes,
-        "bits": collection.bits,
-        "ordered": collection.ordered,
-        "chunks": [_chunk_to_bson(chunk) for chunk in collection.chunks],
+        "indexes": list(collection.indexes),
+        "chunks": [
+            [
+                chunk.digest,
+                chunk.base,
+                b64encode(chunk.first_id).decode(),
+                b64encode(chunk.last_id).decode(),
+                chunk.count,
+                chunk.raw_bytes,
+                chunk.stored_bytes,
+            ]
+            for chunk in collection.chunks
+        ],
     }
 
 
-def _collection_from_bson(raw: dict[str, Any]) -> SnapshotCollection:
-    chunks = [_chunk_from_bson(*row) for row in raw.pop("chunks")]
-    return SnapshotCollection(**raw, chunks=chunks)
-
-
-def _chunk_to_bson(chunk: Chunk) -> list[Any]:
-    base = None if chunk.base is None else [chunk.base.name, chunk.base.bytes]
-    row = [chunk.first, chunk.last, chunk.count, chunk.raw_bytes, chunk.digest]
-    return [*row, chunk.stored.name, chunk.stored.bytes, base]
-
-
-def _chunk_from_bson(
-    first: bytes,
-    last: bytes,
-    count: int,
-    raw_bytes: int,
-    digest: str,
-    name: str,
-    size: int,
-    base: list[Any] | None,
-) -> Chunk:
-    kept = Stored(name, size)
-    return Chunk(
-        first, last, count, raw_bytes, digest, kept, None if base is None else Stored(*base)
+def _collection(rows: Mapping[str, Any]) -> SnapshotCollection:
+    chunks = (
+        Chunk(digest, base, b64decode(first), b64decode(last), *numbers)
+        for digest, base, first, last, *numbers in rows["chunks"]
     )
+    return SnapshotCollection(tuple(chunks), tuple(rows["indexes"]), rows["options"])
+
+
+def _damaged(snapshot_id: str, why: str) -> BlackstartError:
+    return DigestMismatchError(f"the manifest of snapshot {snapshot_id} is damaged: {why}")

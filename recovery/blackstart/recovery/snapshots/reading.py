@@ -1,4 +1,4 @@
-"""A snapshot opened: documents by `_id` or in order, straight from the object store."""
+"""Reading a snapshot where it lies: one document, or all of a collection, without a restore."""
 
 from __future__ import annotations
 
@@ -7,124 +7,117 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
+import bson
 from bson.raw_bson import RawBSONDocument
 
-from blackstart.errors import DigestMismatchError, NotFoundError, ObjectNotFoundError
-from blackstart.recovery.snapshots.documents import id_of, key_of, raw_document, split
-from blackstart.recovery.snapshots.keys import chunk_key
-from blackstart.recovery.snapshots.manifest import Chunk, Manifest, SnapshotCollection
-from blackstart.recovery.snapshots.order import id_key
-from blackstart.recovery.snapshots.packing import PackingError, digest_of, unpack
-from blackstart.recovery.snapshots.summary import Snapshot, summary_of
-from blackstart.store import ObjectStore
+from blackstart.errors import BlackstartError, DigestMismatchError
+from blackstart.recovery.snapshots.chunks import Chunks
+from blackstart.recovery.snapshots.documents import id_document, key_of, split
+from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot
+from blackstart.recovery.snapshots.order import Key, id_key
 
-CACHED_CHUNKS = 4
+CACHED_CHUNKS = 32
+_Documents = tuple[list[Key], list[bytes]]
 
 
 class SnapshotReader:
-    """Reads one snapshot; opening it took its manifest only.
+    """One snapshot's documents, by collection.
 
-    Every chunk is compared with its digest when it is read. Raises (`get`,
-    `scan`, `chunk`): DigestMismatchError or ObjectNotFoundError, naming
-    snapshot, collection and chunk; StorageError; NotFoundError for a
-    collection that the snapshot does not hold.
+    Opening it has read the manifest; each look-up reads one chunk, and its base when it is
+    kept as a patch. The chunks read last are kept at hand.
+
+    Raises (all methods): ObjectNotFoundError or DigestMismatchError for a chunk that is missing
+    or damaged, in a text that names snapshot, collection and chunk; StorageError.
     """
 
-    def __init__(self, manifest: Manifest, objects: ObjectStore) -> None:
+    def __init__(self, manifest: Manifest, chunks: Chunks) -> None:
         self.manifest = manifest
-        self.snapshot: Snapshot = summary_of(manifest)
-        self._objects = objects
-        self._cached: OrderedDict[str, bytes] = OrderedDict()
+        self._chunks = chunks
+        self._recent: OrderedDict[str, _Documents] = OrderedDict()
+        self._keys: dict[str, list[Key]] = {}
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self.manifest.snapshot
 
     def collections(self) -> list[str]:
-        """The names of the collections, sorted."""
-        return sorted(each.name for each in self.manifest.collections)
+        """Names, sorted."""
+        return sorted(self.manifest.collections)
 
     def count(self, collection: str) -> int:
-        """How many documents a collection holds. Raises: NotFoundError."""
-        return self._of(collection).count
+        """How many documents; 0 for a collection that it does not hold."""
+        found = self.manifest.collections.get(collection)
+        return found.count if found else 0
 
     def indexes(self, collection: str) -> list[dict[str, Any]]:
-        """Its index specifications as `listIndexes` gives them. Raises: NotFoundError."""
-        return self._of(collection).indexes
-
-    def options(self, collection: str) -> dict[str, Any]:
-        """What it was created with, as `listCollections` has it. Raises: NotFoundError."""
-        return self._of(collection).options
+        """Index specs as `listIndexes` gave them."""
+        found = self.manifest.collections.get(collection)
+        return [dict(each) for each in found.indexes] if found else []
 
     async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
-        """The document with that `_id`; reads one chunk, and its base when it is a patch."""
-        found = self._of(collection)
-        key = id_key(_id)
-        if found.ordered:
-            at = bisect_right(found.chunks, key, key=lambda chunk: key_of(chunk.first)) - 1
-            chunks = [] if at < 0 or key_of(found.chunks[at].last) < key else [found.chunks[at]]
-        else:
-            chunks = found.chunks
-        for chunk in chunks:
-            for document in split(await self.chunk(collection, chunk)):
-                if key_of(id_of(document)) == key:
-                    return raw_document(document)
-        return None
+        """The document with an `_id`, None when there is none."""
+        wanted = id_key(_id)
+        chunk = self._chunk_of(collection, wanted)
+        if chunk is None:
+            return None
+        keys, documents = await self._open(collection, chunk)
+        at = bisect_right(keys, wanted) - 1
+        return RawBSONDocument(documents[at]) if at >= 0 and keys[at] == wanted else None
 
     async def scan(self, collection: str, *, start: Any = None) -> AsyncIterator[RawBSONDocument]:
-        """Documents in `_id` order, from `start` on; one chunk is held at a time."""
-        found = self._of(collection)
-        begin, everything = id_key(start), start is None
-        for chunk in found.chunks:
-            if found.ordered and not everything and key_of(chunk.last) < begin:
-                continue
-            for document in split(await self.chunk(collection, chunk)):
-                if everything or key_of(id_of(document)) >= begin:
-                    yield raw_document(document)
+        """Documents in `_id` order, all or from the `_id` `start` on; one chunk is held at once."""
+        from_key = None if start is None else id_key(start)
+        for chunk in self._chunks_from(collection, from_key):
+            raw = await self._read(collection, chunk)
+            for document in split(raw):
+                if from_key is None or key_of(document) >= from_key:
+                    yield RawBSONDocument(document)
 
-    async def chunk(self, collection: str, chunk: Chunk) -> bytes:
-        """A chunk's documents as one run of BSON, its digest checked."""
-        if chunk.stored.name in self._cached:
-            self._cached.move_to_end(chunk.stored.name)
-            return self._cached[chunk.stored.name]
-        base = None
-        packed = await self._read(collection, chunk, chunk.stored.name)
-        if chunk.base is not None:
-            base = await self._read_base(collection, chunk, chunk.base.name)
+    def chunk_list(self, collection: str) -> tuple[Chunk, ...]:
+        """The chunks of a collection, in `_id` order."""
+        found = self.manifest.collections.get(collection)
+        return found.chunks if found else ()
+
+    async def documents_of(self, collection: str, chunk: Chunk) -> list[RawBSONDocument]:
+        """The documents of one chunk."""
+        return [RawBSONDocument(each) for each in split(await self._read(collection, chunk))]
+
+    def _chunks_from(self, collection: str, from_key: Key | None) -> tuple[Chunk, ...]:
+        chunks = self.chunk_list(collection)
+        if from_key is None:
+            return chunks
+        return chunks[max(0, bisect_right(self._first_keys(collection), from_key) - 1) :]
+
+    def _chunk_of(self, collection: str, wanted: Key) -> Chunk | None:
+        at = bisect_right(self._first_keys(collection), wanted) - 1
+        if at < 0:
+            return None
+        chunk = self.chunk_list(collection)[at]
+        return chunk if wanted <= key_of(id_document(chunk.last_id)) else None
+
+    def _first_keys(self, collection: str) -> list[Key]:
+        if collection not in self._keys:
+            chunks = self.chunk_list(collection)
+            self._keys[collection] = [key_of(id_document(chunk.first_id)) for chunk in chunks]
+        return self._keys[collection]
+
+    async def _open(self, collection: str, chunk: Chunk) -> _Documents:
+        if chunk.digest in self._recent:
+            self._recent.move_to_end(chunk.digest)
+            return self._recent[chunk.digest]
+        documents = list(split(await self._read(collection, chunk)))
+        opened = ([key_of(document) for document in documents], documents)
+        self._recent[chunk.digest] = opened
+        if len(self._recent) > CACHED_CHUNKS:
+            self._recent.popitem(last=False)
+        return opened
+
+    async def _read(self, collection: str, chunk: Chunk) -> bytes:
         try:
-            raw = unpack(packed, chunk.raw_bytes, base)
-        except PackingError as error:
-            raise self._damaged(collection, chunk, str(error)) from error
-        if digest_of(raw) != chunk.digest:
-            raise self._damaged(collection, chunk, "its documents have another digest")
-        self._keep(chunk.stored.name, raw)
-        return raw
-
-    async def _read_base(self, collection: str, chunk: Chunk, name: str) -> bytes:
-        if name not in self._cached:
-            packed = await self._read(collection, chunk, name)
-            try:
-                self._keep(name, unpack(packed, None))
-            except PackingError as error:
-                raise self._damaged(collection, chunk, f"its base {name}: {error}") from error
-        return self._cached[name]
-
-    async def _read(self, collection: str, chunk: Chunk, name: str) -> bytes:
-        try:
-            return await self._objects.get(chunk_key(name))
-        except ObjectNotFoundError as error:
-            what = f"{self._where(collection, chunk)} is missing: no object {chunk_key(name)}"
-            raise ObjectNotFoundError(what) from error
-
-    def _keep(self, name: str, raw: bytes) -> None:
-        self._cached[name] = raw
-        while len(self._cached) > CACHED_CHUNKS:
-            self._cached.popitem(last=False)
-
-    def _damaged(self, collection: str, chunk: Chunk, why: str) -> DigestMismatchError:
-        return DigestMismatchError(f"{self._where(collection, chunk)} is damaged: {why}")
-
-    def _where(self, collection: str, chunk: Chunk) -> str:
-        return f"snapshot {self.snapshot.id}: chunk {chunk.digest} of {collection}"
-
-    def _of(self, collection: str) -> SnapshotCollection:
-        found = self.manifest.collection(collection)
-        if found is None:
-            raise NotFoundError(f"snapshot {self.snapshot.id} holds no collection {collection!r}")
-        return found
+            return await self._chunks.read(chunk)
+        except BlackstartError as error:
+            where = f"snapshot {self.snapshot.id}, collection {collection}: {error.message}"
+            raise type(error)(where, hint=error.hint) from error
+        except (ValueError, bson.errors.InvalidBSON) as error:
+            where = f"snapshot {self.snapshot.id}, collection {collection}"
+            raise DigestMismatchError(f"{where}: chunk {chunk.name} is no BSON: {error}") from error

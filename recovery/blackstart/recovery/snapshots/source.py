@@ -1,125 +1,91 @@
-"""The database as a snapshot reads it: all collections, raw, of one moment where the server can.
+"""What a snapshot is taken from: a database, read as of one moment where its server can.
 
-A session with snapshot read concern makes every read see the database as it
-was at one point in time (MongoDB 5.0 and newer, replica sets and sharded
-clusters). A server without it gives each document as it is when it is read.
+A MongoDB replica set or sharded cluster is read in a snapshot session
+(MongoDB 5.0 and later; the server keeps five minutes of history unless told
+otherwise). The embedded server takes such a session and does not honour it,
+but it does keep its word in a transaction. A standalone server has neither:
+each collection is then read as it is when its turn comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from pymongo import ASCENDING
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from blackstart.errors import DatabaseError
 
-Consistency = Literal["snapshot", "document"]
-_SNAPSHOT_TOO_OLD = 239
-_NOT_ALLOWED = (13, 18)
-
-
-@dataclass(frozen=True)
-class SourceCollection:
-    """One entry of `listCollections`: kind is `collection`, `view` or `timeseries`."""
-
-    name: str
-    kind: str
-    options: dict[str, Any]
+Database = AsyncDatabase[dict[str, Any]]
+"""As PyMongo gives it."""
+EMBEDDED_SET = "secantus"
 
 
 class Source:
-    """One database, read by one snapshot. Raises (all methods): DatabaseError."""
+    """The collections of a database, raw, in `_id` order."""
 
-    def __init__(
-        self, database: AsyncDatabase[dict[str, Any]], session: AsyncClientSession | None
-    ) -> None:
+    def __init__(self, database: Database, session: AsyncClientSession | None) -> None:
         self._database = database
         self._session = session
 
     @property
-    def consistency(self) -> Consistency:
-        """`snapshot`: all of one moment; `document`: each document of its own."""
-        return "document" if self._session is None else "snapshot"
-
-    async def collections(self) -> list[SourceCollection]:
-        """All but the server's own (`system.*`), by name."""
-        with database_errors("list the collections"):
-            found = [entry async for entry in await self._database.list_collections()]
-        kept = (entry for entry in found if not entry["name"].startswith("system."))
-        entries = (
-            SourceCollection(entry["name"], entry.get("type", "collection"), entry["options"])
-            for entry in kept
-        )
-        return sorted(entries, key=lambda entry: entry.name)
-
-    async def indexes(self, collection: str) -> list[dict[str, Any]]:
-        """Index specifications, as the server has them."""
-        with database_errors(f"list the indexes of {collection}"):
-            return [dict(spec) async for spec in await self._database[collection].list_indexes()]
+    def is_consistent(self) -> bool:
+        """Whether all collections are read as of one moment."""
+        return self._session is not None
 
     async def batches(self, collection: str) -> AsyncIterator[bytes]:
-        """All documents in `_id` order, as runs of raw BSON."""
-        cursor = self._database[collection].find_raw_batches(
-            {}, sort=[("_id", ASCENDING)], session=self._session
-        )
-        with database_errors(f"read {collection}"):
-            try:
-                # The driver's types speak of documents; these are runs of them.
-                async for batch in cast(AsyncIterator[bytes], cursor):
-                    yield batch
-            finally:
-                await cursor.close()
+        """Runs of whole documents. Raises: DatabaseError."""
+        try:
+            found = self._database[collection].find_raw_batches(
+                {}, sort=[("_id", ASCENDING)], session=self._session
+            )
+            async for batch in found:
+                # PyMongo's hints promise documents; a batch is bytes.
+                yield cast(bytes, batch)
+        except PyMongoError as error:
+            raise _failed(f"collection {collection} could not be read", error) from error
 
 
 @asynccontextmanager
-async def open_source(database: AsyncDatabase[dict[str, Any]]) -> AsyncIterator[Source]:
-    """A database to read, with snapshot read concern where the server offers it.
-
-    Raises: DatabaseError.
-    """
-    with database_errors("start a session"):
-        async with database.client.start_session(snapshot=True) as session:
-            if await _offers_snapshots(database, session):
-                yield Source(database, session)
-                return
-    yield Source(database, None)
-
-
-async def _offers_snapshots(
-    database: AsyncDatabase[dict[str, Any]], session: AsyncClientSession
-) -> bool:
-    """Whether a first read in the session is answered: that read fixes its moment."""
+async def reading(database: Database) -> AsyncIterator[Source]:
+    """A source that shows one moment, if the server can. Raises: DatabaseError."""
     try:
-        await database["deploys"].find_one({}, {"_id": 1}, session=session)
-    except (ConfigurationError, InvalidOperation):
-        return False
-    except OperationFailure as error:
-        if error.code in _NOT_ALLOWED:
-            raise
-        return False
-    return True
-
-
-@contextmanager
-def database_errors(what: str) -> Iterator[None]:
-    """Turns what the driver raises into a DatabaseError of one line."""
-    try:
-        yield
-    except OperationFailure as error:
-        hint = ""
-        if error.code == _SNAPSHOT_TOO_OLD:
-            hint = "raise the server's minSnapshotHistoryWindowInSeconds above the time it takes"
-        raise DatabaseError(f"cannot {what}: {_line(error)}", hint=hint) from error
+        hello = await database.client.admin.command("hello")
     except PyMongoError as error:
-        raise DatabaseError(f"cannot {what}: {_line(error)}") from error
+        raise _failed("the database does not answer", error) from error
+    if hello.get("setName") == EMBEDDED_SET:
+        async with database.client.start_session() as session:
+            await session.start_transaction(read_concern=ReadConcern("snapshot"))
+            try:
+                yield Source(database, session)
+            finally:
+                await session.abort_transaction()
+    elif "setName" in hello or hello.get("msg") == "isdbgrid":
+        async with database.client.start_session(snapshot=True) as session:
+            yield Source(database, session)
+    else:
+        yield Source(database, None)
 
 
-def _line(error: Exception) -> str:
-    text = str(error).partition(" (configured timeouts")[0].splitlines()
-    return text[0][:160] if text else type(error).__name__
+async def collections_of(database: Database) -> dict[str, tuple[dict[str, Any], list[Any]]]:
+    """Options and indexes of every collection but the server's own. Raises: DatabaseError."""
+    found = {}
+    try:
+        async for listed in await database.list_collections():
+            name = listed["name"]
+            if name.startswith("system.") or listed.get("type", "collection") != "collection":
+                continue
+            indexes = [dict(each) async for each in await database[name].list_indexes()]
+            found[name] = (dict(listed.get("options", {})), indexes)
+    except PyMongoError as error:
+        raise _failed("the collections could not be listed", error) from error
+    return dict(sorted(found.items()))
+
+
+def _failed(what: str, error: PyMongoError) -> DatabaseError:
+    return DatabaseError(f"{what}: {str(error).splitlines()[0][:160]}")
