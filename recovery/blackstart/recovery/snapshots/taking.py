@@ -14,7 +14,7 @@ from blackstart.recovery.snapshots.keys import TAKES, manifest_key
 from blackstart.recovery.snapshots.leases import Lease
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
 from blackstart.recovery.snapshots.pipeline import Pipeline
-from blackstart.recovery.snapshots.source import Database, Source, collections_of, reading
+from blackstart.recovery.snapshots.source import Database, Source, inventory_of, reading
 
 AT_ONCE = 4
 """Chunks that are packed and stored while more documents are read."""
@@ -60,10 +60,10 @@ class Take:
         if previous is not None:
             self._build_on(previous)
         taken_at = self._clock.now()
-        listed = await collections_of(database)
+        found = await inventory_of(database)
         collections = {}
         async with reading(database) as source:
-            for name, (options, indexes) in listed.items():
+            for name, (options, indexes) in found.collections.items():
                 cutter, chunks = await self._collection(source, name, progress or _ignore)
                 collections[name] = SnapshotCollection(
                     tuple(chunks), tuple(indexes), options, cutter.bits, cutter.ordered
@@ -78,8 +78,9 @@ class Take:
             raw_bytes=sum(each.raw_bytes for each in collections.values()),
             stored_bytes=self._stored_bytes,
             sealed=self._chunks.sealer is not None,
+            left_out=tuple(found.left_out),
         )
-        manifest = Manifest(snapshot, collections)
+        manifest = Manifest(snapshot, collections, found.views)
         await self._lease.hold()
         await self._chunks.objects.put(manifest_key(self._id), manifest.encode(self._chunks.sealer))
         return manifest
