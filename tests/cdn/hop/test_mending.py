@@ -59,7 +59,7 @@ class Carrier:
 
     def resume(self) -> None: ...
 
-    def done(self, *, reusable: bool) -> None:
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
         self.reusable = reusable
 
     def abort(self) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import httptools
 
 from blackstart.cdn.hop.failures import broken_off, no_answer, unanswered
-from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail
+from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail, promised_s
 from blackstart.cdn.hop.mending import is_mendable, mended
 from blackstart.cdn.message import HOP_BY_HOP, Headers
 from blackstart.errors import HopError
@@ -28,8 +28,8 @@ class Carrier(Protocol):
 
     def resume(self) -> None: ...
 
-    def done(self, *, reusable: bool) -> None:
-        """The answer is complete."""
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
+        """The answer is complete; the origin may have said how long it keeps the connection."""
         ...
 
     def abort(self) -> None:
@@ -66,6 +66,7 @@ class Exchange:
         "_parser",
         "_paused",
         "_progress",
+        "_promised_s",
         "_raw",
         "_reusable",
         "_waiter",
@@ -99,6 +100,7 @@ class Exchange:
         self._framing: Framing | None = None
         self._announces = False
         self._reusable = False
+        self._promised_s: int | None = None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
@@ -245,6 +247,8 @@ class Exchange:
         listed = [value.lower() for name, value in pairs if name == "connection"]
         options = [option.strip() for option in ",".join(listed).split(",")] if listed else []
         self._reusable = keeps_alive(version, options) and framing is not Framing.CLOSE
+        if self._reusable:
+            self._promised_s = promised_s([value for name, value in pairs if name == "keep-alive"])
         if framing is Framing.NONE:
             self._reusable = self._reusable and not may_trail(lengths, codings)
             self.complete = self._method == "HEAD"
@@ -345,7 +349,7 @@ class Exchange:
         if self._paused:
             self._paused = False
             self._carrier.resume()
-        self._carrier.done(reusable=self._reusable and not self.excess)
+        self._carrier.done(reusable=self._reusable and not self.excess, promised_s=self._promised_s)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
