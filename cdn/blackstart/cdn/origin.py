@@ -14,6 +14,7 @@ from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
 from blackstart.cdn.purges import Purges
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
 from blackstart.cdn.rules.invalidating import key_of
+from blackstart.cdn.rules.parts import joint, joint_body, partner_of
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import entry_of, storage_of
 from blackstart.cdn.rules.validating import (
@@ -232,13 +233,17 @@ class Origin:
         asked_at: float,
         now: float,
     ) -> Outcome | None:
-        """A held beginning and the rest of it, as one response."""
+        """A held beginning or end and the rest of it, as one response."""
         try:
-            beginning = await self._cache.read(held)
+            part = [piece async for piece in pieces(await self._cache.read(held))]
         except StorageError:
             return None
         whole = joined(held, response)
-        body = Relay(response.body, ahead=[piece async for piece in pieces(beginning)])
+        assert held.part is not None
+        if held.part[0] == 0:
+            body = Relay(response.body, ahead=part)
+        else:
+            body = Relay(response.body, behind=part)
         whole = replace(whole, body=body)
         return self._stored(request, held, whole, fetch, asked_at, now)
 
@@ -280,6 +285,25 @@ class Origin:
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
         return Failed(public) if response.status >= 500 else Unshared(public)
+
+    async def join(self, entry: Entry, fetch: Fetch) -> None:
+        """Put a part that was just stored together with those it meets (section 3.4)."""
+        while entry.held:
+            other = partner_of(entry, self._cache.lookup(entry.key) or ())
+            if other is None:
+                return
+            try:
+                new = await whole_body(await self._cache.read(entry))
+                old = await whole_body(await self._cache.read(other))
+            except StorageError:
+                return
+            if not (entry.held and other.held) or fetch.outdates(other.tags):
+                return
+            both = joint(entry, other)
+            if not self._cache.store(both, fetch, joint_body(entry, other, new, old)):
+                return
+            self._cache.drop([entry, other])
+            entry = both
 
     def _is_covered(self, request: Request, held: Entry, now: float) -> bool:
         wishes = wishes_of(request, self.policy)
