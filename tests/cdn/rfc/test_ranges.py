@@ -306,6 +306,7 @@ async def test_parts_of_different_pages_are_not_joined(bench, other) -> None:
     await parts_stored(bench, (0, 5))
     bench.origin.answer = part_of(5, 10, **other)
     await bench.visit({"range": "bytes=5-9"})
+    assert len(bench.node.cache) == 2
     bench.says(200, FRESH, b"all of it")
     assert (await bench.visit()).body == b"all of it"
 
