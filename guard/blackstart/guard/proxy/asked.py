@@ -1,13 +1,14 @@
-"""What a client asks: a command with all its parts, who asks, and from where."""
+"""What a client asks, and the gate it has to pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from blackstart.guard.logins import Login
-from blackstart.wire import Message, Peer
+from blackstart.guard.rules import Command
+from blackstart.wire import Peer
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,20 @@ class Client:
 
 @dataclass(frozen=True)
 class Asked:
-    """One command, parsed: `document` is its body with the document sequences put in."""
+    """One command of one client."""
 
     client: Client
-    database: str
-    name: str
-    document: dict[str, Any] = field(repr=False)
-    acknowledged: bool = True
+    command: Command
 
 
 class Passage(Protocol):
     """A command that may run now, once; who let it through wants to know how it ended."""
 
-    async def answered(self, answer: dict[str, Any]) -> None:
+    async def answered(self, answer: Mapping[str, Any]) -> None:
         """The database answered, with `ok: 1` or an error."""
+
+    async def not_sent(self) -> None:
+        """It did not run: no connection to the database could be had."""
 
     async def lost(self) -> None:
         """Nobody knows whether it ran: the connection broke between command and answer."""
@@ -49,11 +50,3 @@ class Gate(Protocol):
 
         Raises: CommandError, BlackstartError when it does not pass.
         """
-
-
-def whole(message: Message) -> dict[str, Any]:
-    """The command with its document sequences where they belong. Raises: WireError."""
-    document = message.body.decode()
-    for sequence in message.sequences:
-        document[sequence.name] = [each.decode() for each in sequence.documents]
-    return document

@@ -16,11 +16,11 @@ from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.wire import agreed_compressors
 
 FRESH_S = 1.0
-_NOT_OURS = (
+_NOT_OURS = frozenset(
     # The set's other members, and what lets a driver wait for a change of it in one long answer.
-    ("passives", "arbiters", "tags", "topologyVersion", "connectionId", "lastWrite")
+    {"passives", "arbiters", "tags", "topologyVersion", "connectionId", "lastWrite"}
     # Of the guard's own connection to the database.
-    + ("compression", "saslSupportedMechs", "speculativeAuthenticate", "isreplicaset")
+    | {"compression", "saslSupportedMechs", "speculativeAuthenticate", "isreplicaset"}
 )
 
 

@@ -144,9 +144,7 @@ class Upstream:
             raise DatabaseError("the database does not prove that it knows the guard") from error
 
 
-async def _sasl(
-    connection: UpstreamConnection, known: Credentials, step: str, payload: str
-) -> str:
+async def _sasl(connection: UpstreamConnection, known: Credentials, step: str, payload: str) -> str:
     command: dict[str, Any] = {step: 1, "payload": Binary(payload.encode())}
     if step == "saslStart":
         command |= {"mechanism": MECHANISM, "options": {"skipEmptyExchange": True}}
