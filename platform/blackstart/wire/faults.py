@@ -22,6 +22,8 @@ CODES = {
     "InvalidNamespace": 73,
     "ShutdownInProgress": 91,
     "CommandNotSupported": 115,
+    "NoSuchTransaction": 251,
+    "TooManyLogicalSessions": 261,
     "ExceededTimeLimit": 262,
     "QueryExceededMemoryLimitNoDiskUseAllowed": 292,
     "APIVersionError": 322,
