@@ -159,7 +159,7 @@ class Connection:
         answer = await self._house.greeting.hello(command)
         first = command.get("speculativeAuthenticate")
         if isinstance(first, Mapping):
-            # Refused as MongoDB does it: the driver begins again in the ordinary way and is told why.
+            # As MongoDB does: the driver begins again in the ordinary way, and is told why.
             with contextlib.suppress(UnauthorizedError):
                 answer["speculativeAuthenticate"] = self._handshake.start(first, first.get("db"))
         return answer

@@ -36,7 +36,8 @@ class Proxy:
     ) -> None:
         """`address` is where clients reach the guard, as HOST:PORT."""
         self._greeting = Greeting(upstream, clock, address)
-        self._house = House(upstream, self._greeting, logins, gate, cursors or Cursors())
+        self.cursors = cursors or Cursors()
+        self._house = House(upstream, self._greeting, logins, gate, self.cursors)
         self._connections = Connections(self._serve, max_connections=max_connections, tls=tls)
 
     def __len__(self) -> int:
