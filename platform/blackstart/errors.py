@@ -16,6 +16,7 @@
     ├── RepositoryError            git could not give us the commit, or it is not a site
     │   └── BuildCommandError      the site's build command failed or hit a limit
     ├── HopError                   the next hop gave no answer
+    ├── WireError                  bytes that are not MongoDB's wire protocol
     ├── StorageError               the object store or a disk failed
     ├── DatabaseError              MongoDB failed or cannot be reached
     └── ProcessError               a child process could not be started
@@ -172,6 +173,13 @@ class HopError(BlackstartError):
     code = "hop"
     definite = False
     kind = "hop"
+
+
+class WireError(BlackstartError):
+    """Bytes that are not MongoDB's wire protocol, or more of them than are taken."""
+
+    status = 400
+    code = "bad_request"
 
 
 class StorageError(BlackstartError):

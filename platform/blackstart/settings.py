@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -109,8 +110,8 @@ class Settings(BaseSettings):
         return token
 
 
-def load(kind: type[S], **given: Any) -> S:
-    """Settings from the environment, but for what is given.
+def load(kind: type[S], called: Mapping[str, str] | None = None, /, **given: Any) -> S:
+    """Settings from the environment, but for what is given; `called` tells under which name it was.
 
     Raises: UsageError that names what is at fault.
     """
@@ -119,10 +120,11 @@ def load(kind: type[S], **given: Any) -> S:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        variable = name.replace("_", " ") if name in given else PREFIX + name.upper()
+        option = (called or {}).get(name, name) if name in given else None
+        variable = option or PREFIX + name.upper()
         if first["type"] == "missing":
             raise UsageError(f"{variable} is not set", hint=SEE) from error
         reason = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{variable}: {reason}", hint=SEE) from error
+        raise UsageError(f"{variable}: {reason}", hint="" if option else SEE) from error
     except SettingsError as error:
         raise UsageError(f"a setting cannot be read: {error}", hint=SEE) from error

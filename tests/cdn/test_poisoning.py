@@ -328,6 +328,28 @@ async def test_an_ambiguous_answer_is_a_502_and_not_kept(site, rest) -> None:
     assert (await site.ask()).body == b"GET a.example /page "
 
 
+@pytest.mark.parametrize("status", [b"100 Continue", b"103 Early Hints", b"150 Other"])
+@pytest.mark.parametrize("fields", [b"Content-Length: 4", b"Transfer-Encoding: chunked"])
+async def test_no_content_of_an_interim_answer_becomes_the_page_s(site, status, fields) -> None:
+    page = FRESH + b"Transfer-Encoding: chunked\r\n\r\n4\r\npage\r\n0\r\n\r\n"
+    before = b"HTTP/1.1 " + status + b"\r\n" + fields + b"\r\n\r\nevil"
+    site.origin.says = lambda _: before + b"HTTP/1.1 200 OK\r\n" + page
+    raw = await site.send(b"GET /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+    assert parsed(raw).status == 502
+    assert b"evil" not in raw
+    site.origin.says = echo
+    assert (await site.ask()).body == b"GET a.example /page "
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_a_length_with_zeros_before_it_is_a_length(site, method) -> None:
+    site.origin.says = lambda asked: (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 004\r\n\r\n" + b"page" * (asked.method != "HEAD")
+    )
+    got = await site.ask(method=method)
+    assert (got.status, got.headers.all("content-length")) == (200, ["4"])
+
+
 async def test_what_follows_an_answer_is_nobody_s_answer(site) -> None:
     """Response splitting: the origin wrote a visitor's line breaks into its answer."""
     site.origin.says = lambda _: answer(b"page") + answer(b"evil")

@@ -212,6 +212,13 @@ class Origin:
         """Begin to store what came, if that may be."""
         public = self.public(response)
         storage = storage_of(ask, response, now, self.policy)
+        length = announced_bytes(response)
+        if storage is not None and storage.part is not None:
+            first, end, _ = storage.part
+            if length is None:
+                length = end - first
+            elif length != end - first:
+                storage = None  # Who knows which bytes of the page these are.
         if storage is not None:
             entry = entry_of(
                 key_of(ask.host, ask.target),
@@ -223,7 +230,7 @@ class Origin:
                 plan=self.plan(response),
             )
             if not fetch.outdates(entry.tags):
-                intake = self._cache.intake(entry, fetch, announced_bytes(response))
+                intake = self._cache.intake(entry, fetch, length)
                 is_whole = isinstance(response.body, bytes)
                 own = [pair for pair in public.headers if pair[0] in storage.unkept_fields]
                 leader = None if is_whole else intake.follow()

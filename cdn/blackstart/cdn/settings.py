@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, HttpUrl, PositiveInt, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blackstart.cdn.app import NodeApp
-from blackstart.cdn.hop import SocketHop
+from blackstart.cdn.front.hosts import host_of
+from blackstart.cdn.hop import Hop, SocketHop
 from blackstart.cdn.hop.breaker import Breaker
 from blackstart.cdn.hop.guarded import GuardedHop
+from blackstart.cdn.hop.introducing import IntroducingHop
+from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.retry import RetryingHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.rules.policy import DAY_S, Policy
@@ -19,6 +23,7 @@ from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.disk import DiskTier
 from blackstart.cdn.storage.quota import DEFAULT_PLAN, DEFAULT_QUOTAS, MEBIBYTE
 from blackstart.clock import WallClock
+from blackstart.errors import UsageError
 from blackstart.seed import Seed
 
 
@@ -28,6 +33,37 @@ def _has_default(quotas: dict[str, int]) -> dict[str, int]:
     return quotas
 
 
+def _is_origin(url: object) -> object:
+    try:
+        Origin.from_url(str(url))
+    except UsageError as error:
+        raise ValueError(error.message) from error
+    return url
+
+
+def _is_host(authority: str) -> str:
+    host = host_of(authority)
+    if host is None:
+        raise ValueError(
+            f"{authority!r} is no host: it is a name or an address, and perhaps a port"
+        )
+    return host
+
+
+def _is_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", name):
+        raise ValueError(f"{name!r} is no name: it is a letter, then letters, digits, . _ or -")
+    return name
+
+
+def _is_token(token: SecretStr) -> SecretStr:
+    # What cannot stand in an Authorization field would let nobody in.
+    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", token.get_secret_value()):
+        raise ValueError("it is no token: give it some ASCII characters, or unset it")
+    return token
+
+
+OriginUrl = Annotated[HttpUrl, BeforeValidator(_is_origin)]
 Quotas = Annotated[dict[str, PositiveInt], AfterValidator(_has_default)]
 
 
@@ -46,10 +82,12 @@ class CdnSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="BLACKSTART_")
 
-    origin_url: HttpUrl
-    purge_token: Annotated[SecretStr, Field(min_length=1)] | None = None
+    origin_url: OriginUrl
+    origin_host: Annotated[str, AfterValidator(_is_host)] | None = None
+    forward_client: bool = False
+    purge_token: Annotated[SecretStr, AfterValidator(_is_token)] | None = None
     cache_dir: Path | None = None
-    node_name: str = Field(default="node", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
+    node_name: Annotated[str, AfterValidator(_is_name)] = "node"
     quotas_mb: Quotas = Field(default_factory=_default_quotas_mb)
     disk_quotas_mb: Quotas | None = None
     plan_header: str = "Blackstart-Plan"
@@ -81,7 +119,7 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
     )
-    hop = RetryingHop(GuardedHop(sockets, clock, Breaker()), clock, seed)
+    hop = RetryingHop(GuardedHop(_introduced(sockets, settings), clock, Breaker()), clock, seed)
     node = Node(
         clock,
         hop,
@@ -98,6 +136,12 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())
+
+
+def _introduced(hop: Hop, settings: CdnSettings) -> Hop:
+    if settings.origin_host is None and not settings.forward_client:
+        return hop
+    return IntroducingHop(hop, host=settings.origin_host, tells_client=settings.forward_client)
 
 
 def _bytes(quotas_mb: dict[str, int]) -> dict[str, int]:

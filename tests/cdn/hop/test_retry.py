@@ -151,6 +151,7 @@ async def test_closing_it_closes_the_hop_behind(make, origin) -> None:
         (503, "1.5", None),
         (503, "٣", None),
         (503, "soon", None),
+        (503, "Thu, 02 Feb 2017 01:46:50 +99999999999999999999", None),
         (503, "", None),
         (500, "7", None),
         (302, "7", None),

@@ -3,6 +3,7 @@
 import pytest
 
 from blackstart.cdn.message import Headers, Response
+from blackstart.errors import HopError
 
 BODY = b"0123456789"
 FRESH = {"cache-control": "max-age=100", "etag": '"1"', "content-type": "text/plain"}
@@ -154,6 +155,15 @@ async def test_a_stored_part_serves_what_lies_within(bench, asked, part) -> None
     assert response.headers.get("content-range") == f"bytes {first}-{first + len(part) - 1}/10"
 
 
+@pytest.mark.parametrize("asked", ["bytes=3-6", "bytes=0-9", "bytes=20-", "bytes=0-1,8-9"])
+async def test_another_part_than_was_asked_for_is_passed_on_as_it_is(bench, asked) -> None:
+    """RFC 9110 section 15.3.7: the origin may send less or more, and says what it is."""
+    bench.origin.answer = part_of(4, 9)
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body) == (206, b"45678")
+    assert response.headers.get("content-range") == "bytes 4-8/10"
+
+
 async def test_several_parts_are_stored_side_by_side(bench) -> None:
     for first, end in ((0, 3), (5, 8)):
         bench.origin.answer = part_of(first, end)
@@ -227,6 +237,38 @@ async def test_a_part_of_unknown_place_is_not_stored(bench, value) -> None:
     for count in (1, 2):
         await bench.visit({"range": "bytes=2-6"})
         assert bench.asked == count
+
+
+@pytest.mark.parametrize("body", [b"01", b"0123456"])
+async def test_a_part_that_is_not_as_long_as_its_place_is_not_stored(bench, body) -> None:
+    pairs = {**FRESH, "content-range": "bytes 0-4/10", "content-length": str(len(body))}
+    bench.origin.answer = Response(206, Headers(pairs.items()), body)
+    for count in (1, 2):
+        response = await bench.visit({"range": "bytes=0-4"})
+        assert (response.body, bench.asked) == (body, count)
+
+
+async def test_a_streamed_part_that_is_not_as_long_as_its_place_is_not_stored(
+    bench, stream
+) -> None:
+    pairs = {**FRESH, "content-range": "bytes 0-4/10"}
+    for count in (1, 2):
+        bench.origin.answer = Response(206, Headers(pairs.items()), stream([b"01"]))
+        with pytest.raises(HopError):
+            await bench.visit({"range": "bytes=0-4"})
+        assert bench.asked == count
+
+
+async def test_a_rest_that_is_not_as_long_as_its_place_is_not_joined(bench) -> None:
+    bench.origin.answer = part_of(0, 4)
+    await bench.visit({"range": "bytes=0-3"})
+    rest = part_of(4, 10)
+    short = Response(206, rest.headers.plus(("content-length", "2")), b"45")
+    answers = iter([short])
+    whole = Response(200, Headers(FRESH.items()), BODY)
+    bench.origin.answer = lambda request: next(answers, whole)
+    response = await bench.visit()
+    assert (response.status, response.body) == (200, BODY)
 
 
 async def test_a_stale_page_is_validated_before_a_part_is_taken(bench) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import formatdate
-from functools import lru_cache
+
+from blackstart.cdn.fields.remembered import remembered
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
@@ -23,7 +24,7 @@ _PATTERNS = tuple(re.compile(form, re.IGNORECASE | re.ASCII) for form in _FORMS)
 _PIVOT_YEAR = 2025
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse_date(text: str) -> float | None:
     """Unix seconds; None when it is no HTTP date.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import http_sf
 
+from blackstart.cdn.fields.remembered import remembered
 from blackstart.cdn.message import Headers
 
 # Any larger number of seconds means "very long" (RFC 9111 section 1.2.2).
@@ -88,7 +88,7 @@ def directives_of(headers: Headers, targeted: Sequence[str] = ("cdn-cache-contro
     return NOTHING if general is None else parse_general(general)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse_general(value: str) -> Directives:
     """Read a Cache-Control field; the first of several equal directives counts.
 
@@ -98,7 +98,7 @@ def parse_general(value: str) -> Directives:
     return _build(_split(value), targeted=False)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def parse_wishes(value: str) -> Wishes:
     """Read the Cache-Control of a request; what makes no sense is passed over."""
     found = _split(value)
@@ -133,7 +133,7 @@ def _unquoted(argument: str) -> str:
     return argument
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _parse_targeted(value: str) -> Directives | None:
     """Read a targeted field strictly; None when empty or malformed: it counts as absent."""
     try:

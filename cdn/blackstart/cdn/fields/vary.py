@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from blackstart.cdn.fields.remembered import LONGEST_REMEMBERED, remembered
 from blackstart.cdn.message import Headers
 
 Selecting = tuple[tuple[str, str | None], ...]
@@ -17,7 +18,9 @@ _PREFERENCES = frozenset({"accept", "accept-charset", "accept-encoding", "accept
 _VERBATIM = frozenset(
     {"authorization", "cookie", "if-modified-since", "referer", "user-agent", "origin"}
 )
-_AROUND = re.compile(r"[ \t]*([,;=])[ \t]*")
+# Split there and stripped: one expression with the white space around them would look at a
+# long run of spaces again from each of its characters.
+_BETWEEN = re.compile(r"([,;=])")
 
 
 def vary_of(headers: Headers) -> tuple[str, ...] | None:
@@ -28,7 +31,7 @@ def vary_of(headers: Headers) -> tuple[str, ...] | None:
     return _names(value)
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def _names(value: str) -> tuple[str, ...] | None:
     names = {name.strip().lower() for name in value.split(",")} - {""}
     return None if "*" in names else tuple(sorted(names))
@@ -44,16 +47,25 @@ def matches(stored: Selecting, request: Headers) -> bool:
     return all(_normal(name, request.joined(name)) == value for name, value in stored)
 
 
-@lru_cache(maxsize=4096)
 def _normal(name: str, value: str | None) -> str | None:
     """One form for values that mean the same: white space, and order and case of preferences."""
     if value is None:
         return None
+    # Whoever sends long values must not fill the memory with what is remembered of them.
+    if len(value) > LONGEST_REMEMBERED:
+        return _normalised(name, value)
+    return _remembered(name, value)
+
+
+def _normalised(name: str, value: str) -> str:
     value = value.strip(" \t")
     if name in _VERBATIM or '"' in value:
         return value
-    value = _AROUND.sub(r"\1", value)
+    value = "".join([piece.strip(" \t") for piece in _BETWEEN.split(value)])
     if name in _PREFERENCES:
         members = {member for member in value.lower().split(",") if member}
         return ",".join(sorted(members))
     return value
+
+
+_remembered = lru_cache(maxsize=4096)(_normalised)

@@ -246,6 +246,12 @@ class Exchange:
         if status == 204:
             # It has none (RFC 9110 section 8.6), so nobody must be told to wait for one.
             pairs = [pair for pair in pairs if pair[0] != "content-length"]
+        elif lengths and lengths[0] != str(int(lengths[0])):
+            # Everybody after this compares it with the number of bytes that came.
+            pairs = [
+                (name, str(int(value)) if name == "content-length" else value)
+                for name, value in pairs
+            ]
         self.status = status
         self.headers = _end_to_end(pairs, options)
         self._framing = framing
@@ -264,6 +270,10 @@ class Exchange:
     def _on_interim(self, status: int, pairs: list[tuple[str, str]]) -> None:
         if status == 101:
             raise no_answer("it switched to another protocol unasked")
+        # RFC 9110 section 8.6, RFC 9112 section 6.1: it has neither. The parser would take what
+        # follows for content of some, and put it before that of the answer.
+        if any(name in ("content-length", "transfer-encoding") for name, _ in pairs):
+            raise no_answer(f"its {status} announces content")
         if status != 100 and self._interim is not None:
             self._interim(status, Headers.trusted(tuple(pairs)).end_to_end())
 

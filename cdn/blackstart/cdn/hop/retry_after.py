@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-
+from blackstart.cdn.fields.dates import parse_date
 from blackstart.cdn.message import Response
 
 # The statuses that say: not now, rather than: no.
@@ -25,10 +23,5 @@ def retry_after_s(response: Response, now: float) -> float | None:
         return None
     if value.isascii() and value.isdigit():
         return LONGEST_S if len(value.lstrip("0")) > 3 else min(float(value), LONGEST_S)
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    # Every HTTP date is in GMT, also where an old form does not say so.
-    at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    return min(max(0.0, at - now), LONGEST_S)
+    at = parse_date(value)
+    return None if at is None else min(max(0.0, at - now), LONGEST_S)

@@ -48,12 +48,18 @@ def completion_of(request: Request, entry: Entry) -> Request:
 
 
 def confirms(response: Response, entry: Entry) -> bool:
-    """Whether a 304 is about this stored response (section 4.3.4)."""
+    """Whether a 304 is about this stored response (section 4.3.4).
+
+    One without validators is taken at its word, as is a new tag beside the date that was asked for.
+    """
     etag, held = etag_of(response.headers), etag_of(entry.headers)
-    if etag is not None:
-        return held is not None and same_weakly(etag, held)
     modified = response.headers.get("last-modified")
-    return held is not None or modified is None or modified == entry.headers.get("last-modified")
+    same_date = modified == entry.headers.get("last-modified")
+    if etag is not None and held is not None:
+        return same_weakly(etag, held)
+    if etag is not None:
+        return modified is not None and same_date
+    return held is not None or modified is None or same_date
 
 
 def completes(response: Response, entry: Entry) -> bool:
@@ -62,7 +68,14 @@ def completes(response: Response, entry: Entry) -> bool:
     part = parse_content_range(response.headers.get("content-range") or "")
     etag = etag_of(response.headers)
     same = etag is not None and etag == etag_of(entry.headers) and is_strong(etag)
-    return same and entry.part[0] == 0 and part == (entry.part[1], entry.part[2], entry.part[2])
+    length = response.headers.get("content-length")
+    as_long = length is None or length == str(entry.part[2] - entry.part[1])
+    return (
+        same
+        and as_long
+        and entry.part[0] == 0
+        and part == (entry.part[1], entry.part[2], entry.part[2])
+    )
 
 
 def describes(response: Response, entry: Entry) -> bool:
