@@ -170,7 +170,7 @@ async def test_a_segment_that_is_large_enough_is_moved(
     log = make_log(segment_bytes=1_500)
     for number in range(1, 21):
         await log.record(pointer(number))
-    await log.look_after()
+    await log.close()
     assert len(writers_in(tmp_path)) == 1
     assert len(list(tmp_path.glob("*.jsonl"))) == 1
     assert len(await objects.list_keys("pointer-log/")) > 2
@@ -209,7 +209,7 @@ async def test_an_object_store_that_fails_delays_the_move_and_nothing_else(
     assert await all_of(objects, tmp_path) == [1, 2, 3, 4, 5]
     assert await objects.list_keys("pointer-log/") == []
     assert events.subjects("pointer_log.not_moved")
-    await log.look_after()
+    await log.close()
     assert len(list(tmp_path.glob("*.jsonl"))) == 1
     assert await all_of(objects, tmp_path) == [1, 2, 3, 4, 5]
 
