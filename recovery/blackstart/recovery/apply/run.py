@@ -34,7 +34,8 @@ class Pace:
     per_second: float | None = None
 
     def __post_init__(self) -> None:
-        if self.batch < 1 or self.at_once < 1 or (self.per_second or 1) <= 0:
+        rate = 1.0 if self.per_second is None else self.per_second
+        if self.batch < 1 or self.at_once < 1 or rate <= 0:
             raise UsageError("a run needs batches, and a rate above nothing")
 
     @property
@@ -204,8 +205,9 @@ class _Work:
         if len(under_way) == at_once:
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             under_way -= done
-            for task in done:
-                task.result()
+            failures = [failure for task in done if (failure := task.exception())]
+            if failures:
+                raise failures[0]
 
     async def _deal_with(self, batch: list[Entry]) -> None:
         if batch[0].route.restores:
@@ -319,6 +321,17 @@ async def _all(under_way: set[asyncio.Task[None]]) -> None:
 
 
 async def _stopped(under_way: set[asyncio.Task[None]]) -> None:
-    """Let what was sent come to its end, so that its outcome is written down."""
-    if under_way:
-        await asyncio.gather(*under_way, return_exceptions=True)
+    """Let what was sent come to its end, however often we are cancelled meanwhile:
+
+    its outcome is to be written down.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while pending := {task for task in under_way if not task.done()}:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in under_way:
+        task.exception()
+    if cancelled is not None:
+        raise cancelled
