@@ -142,9 +142,14 @@ def values_at(document: Mapping[str, Any], path: str, *, with_missing: bool) -> 
     """
     value = FieldWalker(document).go(path).get().value
     found = list(value.iter_flat())
-    if with_missing and None not in found and value.null_or_missing():
+    if with_missing and None not in found and (value.null_or_missing() or not _ends(value)):
         found.append(None)
     return found
+
+
+def _ends(value: Any) -> bool:
+    """Whether the path leads to something, be it an empty array."""
+    return any(True for _ in value.iter_plain())
 
 
 def operators_of(spec: Any) -> list[tuple[str, Any]]:

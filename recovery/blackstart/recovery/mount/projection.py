@@ -38,11 +38,8 @@ class Projection:
         if len(kinds) > 1:
             raise CommandError("BadValue", "a projection cannot both include and exclude fields")
         self._with_id = _is_wanted("_id", plain["_id"]) if "_id" in plain else None
-        self._includes = True in kinds or (not kinds and (elements or self._only_id(plain)))
+        self._includes = True in kinds or (not kinds and (elements or self._with_id is True))
         self._place_id()
-
-    def _only_id(self, plain: Mapping[str, Any]) -> bool:
-        return self._with_id is True and len(plain) == 1
 
     def _place_id(self) -> None:
         """`_id` comes along unless it is refused, whatever the others say."""
