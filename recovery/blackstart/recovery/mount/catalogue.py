@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import bson
 from bson import Int64
 
+from blackstart.clock import Clock
 from blackstart.recovery.mount.asked import Asked
 from blackstart.recovery.mount.filters import Filter
 from blackstart.recovery.mount.source import Source
@@ -21,7 +23,8 @@ _ID_INDEX = {"v": 2, "key": {"_id": 1}, "name": "_id_"}
 class Catalogue:
     """Lists one database. All of a list goes into the first batch: it is short."""
 
-    def __init__(self, source: Source, database: str) -> None:
+    def __init__(self, source: Source, database: str, clock: Clock) -> None:
+        self._clock = clock
         self._source = source
         self._database = database
 
@@ -58,20 +61,42 @@ class Catalogue:
         return _whole_list(asked.namespace, self._source.indexes(asked.collection))
 
     def collection_stats(self, asked: Asked) -> Result:
-        """Only counts are known: a manifest does not say how large documents are."""
+        """A collection that is not there has figures too, all of them zero."""
         asked.takes("scale", "freeStorage")
         held = asked.collection in self._names(asked)
+        figures = self._storage(asked.collection) if held else {"count": 0, "size": 0}
+        return {"ns": asked.namespace} | figures | {"ok": 1.0}
+
+    def figures(self, asked: Asked, stage: str) -> list[Result]:
+        """What `$collStats` or `$indexStats` puts into a pipeline."""
+        self._must_hold(asked)
+        name = asked.collection
+        here = {"host": platform.node(), "localTime": self._clock.now()}
+        if stage == "$collStats":
+            stats = self._storage(name)
+            return [{"ns": asked.namespace, "storageStats": stats, "count": stats["count"]} | here]
+        never = {"ops": Int64(0), "since": here["localTime"]}
+        return [
+            {"name": each["name"], "key": each["key"], "accesses": never, "host": here["host"]}
+            for each in self._source.indexes(name)
+        ]
+
+    def _storage(self, name: str) -> Result:
+        """Only counts are known: a manifest does not say how large documents are."""
+        count = self._source.count(name)
+        indexes = self._source.indexes(name)
         return {
-            "ns": asked.namespace,
-            "count": self._source.count(asked.collection) if held else 0,
             "size": 0,
+            "count": count,
+            "avgObjSize": 0,
             "storageSize": 0,
+            "freeStorageSize": 0,
+            "capped": False,
+            "nindexes": len(indexes),
+            "indexSizes": {each["name"]: 0 for each in indexes},
             "totalIndexSize": 0,
             "totalSize": 0,
-            "indexSizes": {},
-            "nindexes": len(self._source.indexes(asked.collection)) if held else 0,
-            "capped": False,
-            "ok": 1.0,
+            "scaleFactor": 1,
         }
 
     def database_stats(self, asked: Asked) -> Result:

@@ -36,8 +36,8 @@ class Commands:
         self._name = name
         self._peers: Callable[[], int] = lambda: 0
         self._handshake = Handshake(clock)
-        self._reading = Reading(source, database, self.cursors, clock)
-        catalogue = Catalogue(source, database)
+        catalogue = Catalogue(source, database, clock)
+        self._reading = Reading(source, database, catalogue, self.cursors, clock)
         self._answers: dict[str, Callable[[Asked], Result]] = {
             "buildInfo": lambda asked: self._handshake.build_info(),
             "buildinfo": lambda asked: self._handshake.build_info(),

@@ -13,17 +13,22 @@ from blackstart.recovery.mount.projection import Projection
 from blackstart.recovery.mount.query import Query
 from blackstart.recovery.mount.sorting import Sort
 from blackstart.recovery.mount.source import Found, Source
+from blackstart.seed import Seed
 from blackstart.wire import CommandError
 
 Documents = AsyncIterator[Found]
 Stage = Callable[[Documents], Documents]
 
+FIGURES = frozenset({"$collStats", "$indexStats"})
 _MAX_STAGES = 100
+_MAX_SAMPLE = 100_000
 _WRITES = frozenset({"$out", "$merge"})
 
 
 class Pipeline:
     """One pipeline; its first `$match` chooses what is read at all.
+
+    `about` names a first stage of `FIGURES`: then what goes in is not documents.
 
     Raises: CommandError, when it is made, for a stage that is not done on a snapshot.
     """
@@ -32,6 +37,8 @@ class Pipeline:
         if not isinstance(spec, list) or len(spec) > _MAX_STAGES:
             raise CommandError("TypeMismatch", f"a pipeline is an array of at most {_MAX_STAGES}")
         stages = [_named(stage) for stage in spec]
+        self.about = stages[0][0] if stages and stages[0][0] in FIGURES else None
+        stages = stages[1:] if self.about else stages
         first = stages[0] if stages else ("", None)
         self.query = Query(_document(*first) if first[0] == "$match" else {})
         rest = stages[1:] if first[0] == "$match" else stages
@@ -44,7 +51,10 @@ class Pipeline:
 
     def run(self, source: Source, collection: str, budget: Budget) -> Documents:
         """What comes out at the end, when it is asked for."""
-        documents = self.query.run(source, collection, budget)
+        return self.run_on(self.query.run(source, collection, budget))
+
+    def run_on(self, documents: Documents) -> Documents:
+        """What comes out when these go in; of a pipeline that begins with its `about`."""
         for stage in self._stages:
             documents = stage(documents)
         return documents
@@ -198,6 +208,28 @@ def _count(name: str, argument: Any) -> Stage:
     return run
 
 
+def _sample(name: str, argument: Any) -> Stage:
+    """A sample that is the same each time, drawn while all go by (Vitter's algorithm R)."""
+    size = _whole(name, _document(name, argument).get("size"))
+    if not 0 < size <= _MAX_SAMPLE:
+        raise CommandError("BadValue", f"$sample takes a size from 1 to {_MAX_SAMPLE}")
+
+    async def run(documents: Documents) -> Documents:
+        draw = Seed(0, "sample").random.randrange
+        kept: list[Found] = []
+        seen = 0
+        async for found in documents:
+            seen += 1
+            if len(kept) < size:
+                kept.append(found)
+            elif (at := draw(seen)) < size:
+                kept[at] = found
+        for found in kept:
+            yield found
+
+    return run
+
+
 def _group(name: str, argument: Any) -> Stage:
     return Group(argument).run
 
@@ -238,5 +270,6 @@ _STAGES: dict[str, Callable[[str, Any], Stage]] = {
     "$addFields": _set,
     "$count": _count,
     "$group": _group,
+    "$sample": _sample,
     "$sortByCount": _sort_by_count,
 }

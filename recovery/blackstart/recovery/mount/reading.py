@@ -11,6 +11,7 @@ from bson import Int64
 from blackstart.clock import Clock
 from blackstart.recovery.mount.asked import Asked
 from blackstart.recovery.mount.budget import Budget
+from blackstart.recovery.mount.catalogue import Catalogue
 from blackstart.recovery.mount.cursors import FIRST_BATCH, MAX_BATCH_BYTES, Cursor, Cursors
 from blackstart.recovery.mount.filters import values_at
 from blackstart.recovery.mount.order import id_key
@@ -41,9 +42,17 @@ _NOT_DONE = ("returnKey", "showRecordId", "tailable", "awaitData", "let", "max",
 class Reading:
     """Answers what reads documents of one database; any other database is empty."""
 
-    def __init__(self, source: Source, database: str, cursors: Cursors, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: Source,
+        database: str,
+        catalogue: Catalogue,
+        cursors: Cursors,
+        clock: Clock,
+    ) -> None:
         self._source = source
         self._database = database
+        self._catalogue = catalogue
         self._cursors = cursors
         self._clock = clock
 
@@ -151,16 +160,21 @@ class Reading:
             raise CommandError("TypeMismatch", "'cursor.batchSize' must be a number >= 0")
         pipeline = Pipeline(asked.body.get("pipeline"))
         budget = self._budget(asked)
-        source = self._source if asked.database == self._database else _Nothing()
-        documents = _encoded(pipeline.run(source, asked.collection, budget), None)
+        if pipeline.about:
+            found = pipeline.run_on(_made(self._catalogue.figures(asked, pipeline.about)))
+        else:
+            found = pipeline.run(self._source_of(asked), asked.collection, budget)
+        documents = _encoded(found, None)
         return await self._first_batch(asked, Cursor(asked.namespace, documents, budget), batch)
 
     def _budget(self, asked: Asked) -> Budget:
         return Budget(self._clock, asked.whole("maxTimeMS"))
 
     def _run(self, query: Query, asked: Asked, budget: Budget) -> AsyncIterator[Found]:
-        source = self._source if asked.database == self._database else _Nothing()
-        return query.run(source, asked.collection, budget)
+        return query.run(self._source_of(asked), asked.collection, budget)
+
+    def _source_of(self, asked: Asked) -> Source:
+        return self._source if asked.database == self._database else _Nothing()
 
     async def _first_batch(self, asked: Asked, cursor: Cursor, size: int | None) -> Result:
         with cursor.budget.running():
@@ -179,6 +193,11 @@ class _Nothing:
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name}: there is nothing to read")
+
+
+async def _made(documents: list[Result]) -> AsyncIterator[Found]:
+    for each in documents:
+        yield Found.made(each)
 
 
 async def _encoded(
