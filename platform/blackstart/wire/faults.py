@@ -24,6 +24,8 @@ CODES = {
     "ShutdownInProgress": 91,
     "CommandNotSupported": 115,
     "NotImplemented": 238,
+    "NoSuchTransaction": 251,
+    "TooManyLogicalSessions": 261,
     "ExceededTimeLimit": 262,
     "QueryExceededMemoryLimitNoDiskUseAllowed": 292,
     "APIVersionError": 322,

@@ -155,6 +155,15 @@ async def test_a_stored_part_serves_what_lies_within(bench, asked, part) -> None
     assert response.headers.get("content-range") == f"bytes {first}-{first + len(part) - 1}/10"
 
 
+@pytest.mark.parametrize("asked", ["bytes=3-6", "bytes=0-9", "bytes=20-", "bytes=0-1,8-9"])
+async def test_another_part_than_was_asked_for_is_passed_on_as_it_is(bench, asked) -> None:
+    """RFC 9110 section 15.3.7: the origin may send less or more, and says what it is."""
+    bench.origin.answer = part_of(4, 9)
+    response = await bench.visit({"range": asked})
+    assert (response.status, response.body) == (206, b"45678")
+    assert response.headers.get("content-range") == "bytes 4-8/10"
+
+
 async def test_several_parts_are_stored_side_by_side(bench) -> None:
     for first, end in ((0, 3), (5, 8)):
         bench.origin.answer = part_of(first, end)

@@ -42,6 +42,8 @@ async def test_without_validators_the_page_is_asked_for(bench) -> None:
         ({"etag": "1"}, {"etag": "1"}),
         ({"last-modified": MODIFIED}, {"last-modified": MODIFIED}),
         ({"last-modified": MODIFIED}, {}),
+        # A tag that the stored one lacked, beside the date that it was asked for by.
+        ({"last-modified": MODIFIED}, {"last-modified": MODIFIED, "etag": '"new"'}),
     ],
 )
 async def test_a_304_makes_it_fresh_again(bench, stored, answered) -> None:
@@ -57,8 +59,9 @@ async def test_a_304_makes_it_fresh_again(bench, stored, answered) -> None:
     assert response.headers.get("age") == "99"
 
 
-async def test_a_304_about_another_version_confirms_nothing(bench) -> None:
-    await stale_page(bench, etag='"1"')
+@pytest.mark.parametrize("stored", [{"etag": '"1"'}, {"last_modified": MODIFIED}])
+async def test_a_304_about_another_version_confirms_nothing(bench, stored) -> None:
+    await stale_page(bench, **stored)
     answers = iter([Response(304, Headers([("etag", '"2"')]))])
     newer = Response(200, Headers([("etag", '"2"')]), b"newer")
     bench.origin.answer = lambda request: next(answers, newer)

@@ -8,7 +8,7 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 
-from blackstart.recovery.mount.order import id_key
+from blackstart.recovery.snapshots.order import id_key
 
 INDEXES = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
 

@@ -148,7 +148,12 @@ def is_fresh(entry: Entry, now: float) -> bool:
 def covers_errors(
     entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: bool = True
 ) -> bool:
-    """Whether it may stand in for an origin that fails (RFC 5861 section 4)."""
+    """Whether it may stand in for an origin that fails (RFC 5861 section 4).
+
+    What is an error itself covers for none: the newer one tells more.
+    """
+    if entry.status >= 500:
+        return False
     if not heard and not policy.serve_unheard:
         return False
     if not policy.stale_if_error or entry.rules & Rule.NEVER_STALE:

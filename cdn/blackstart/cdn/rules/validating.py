@@ -48,12 +48,18 @@ def completion_of(request: Request, entry: Entry) -> Request:
 
 
 def confirms(response: Response, entry: Entry) -> bool:
-    """Whether a 304 is about this stored response (section 4.3.4)."""
+    """Whether a 304 is about this stored response (section 4.3.4).
+
+    One without validators is taken at its word, as is a new tag beside the date that was asked for.
+    """
     etag, held = etag_of(response.headers), etag_of(entry.headers)
-    if etag is not None:
-        return held is not None and same_weakly(etag, held)
     modified = response.headers.get("last-modified")
-    return held is not None or modified is None or modified == entry.headers.get("last-modified")
+    same_date = modified == entry.headers.get("last-modified")
+    if etag is not None and held is not None:
+        return same_weakly(etag, held)
+    if etag is not None:
+        return modified is not None and same_date
+    return held is not None or modified is None or same_date
 
 
 def completes(response: Response, entry: Entry) -> bool:

@@ -31,7 +31,7 @@ from montydb.engine.queries import (  # type: ignore[import-untyped]
 )
 from montydb.errors import OperationFailure  # type: ignore[import-untyped]
 
-from blackstart.recovery.mount.order import Key, id_key
+from blackstart.recovery.snapshots.order import Key, id_key
 from blackstart.wire import CommandError
 
 Condition = Callable[[Any], Any]

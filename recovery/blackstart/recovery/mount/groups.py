@@ -9,9 +9,9 @@ import bson
 from bson import Decimal128
 
 from blackstart.recovery.mount.expressions import MISSING, expression
-from blackstart.recovery.mount.order import Key, id_key
 from blackstart.recovery.mount.sorting import MAX_SORT_BYTES
 from blackstart.recovery.mount.source import Found
+from blackstart.recovery.snapshots.order import Key, id_key
 from blackstart.wire import CommandError
 from blackstart.wire.documents import PLAIN
 

@@ -9,10 +9,10 @@ from typing import Any
 from blackstart.recovery.mount.budget import Budget
 from blackstart.recovery.mount.filters import Filter
 from blackstart.recovery.mount.needles import Needles
-from blackstart.recovery.mount.order import id_key
 from blackstart.recovery.mount.ranges import Span, span_of
 from blackstart.recovery.mount.sorting import Sort
 from blackstart.recovery.mount.source import Found, Source
+from blackstart.recovery.snapshots.order import id_key
 
 
 class Query:

@@ -13,7 +13,7 @@ from typing import Any
 from bson import MaxKey, MinKey, ObjectId, Regex
 
 from blackstart.recovery.mount.filters import is_operators
-from blackstart.recovery.mount.order import Key, id_key
+from blackstart.recovery.snapshots.order import Key, id_key
 
 _MAX_POINTS = 1_000
 _LOWEST: dict[int, Any] = {2: float("nan"), 3: "", 7: ObjectId(b"\0" * 12)}

@@ -14,11 +14,11 @@ from blackstart.recovery.mount.budget import Budget
 from blackstart.recovery.mount.catalogue import Catalogue
 from blackstart.recovery.mount.cursors import FIRST_BATCH, MAX_BATCH_BYTES, Cursor, Cursors
 from blackstart.recovery.mount.filters import values_at
-from blackstart.recovery.mount.order import id_key
 from blackstart.recovery.mount.pipeline import Pipeline
 from blackstart.recovery.mount.projection import Projection
 from blackstart.recovery.mount.query import Query
 from blackstart.recovery.mount.source import Found, Source
+from blackstart.recovery.snapshots.order import id_key
 from blackstart.wire import CommandError
 from blackstart.wire.documents import PLAIN
 

@@ -8,8 +8,8 @@ from functools import total_ordering
 from typing import Any
 
 from blackstart.recovery.mount.filters import values_at
-from blackstart.recovery.mount.order import Key, id_key
 from blackstart.recovery.mount.source import Found
+from blackstart.recovery.snapshots.order import Key, id_key
 from blackstart.wire import CommandError
 
 MAX_SORT_BYTES = 100 * 1024 * 1024

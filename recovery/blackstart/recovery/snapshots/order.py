@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-import bson
 from bson.binary import Binary
 from bson.code import Code
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -42,9 +41,9 @@ def id_key(value: Any) -> Key:
     """What sorts, and is equal, as MongoDB sorts and compares `value`; for `_id`s of any type."""
     match value:
         case Code():
-            scope = value.scope
-            kind: Key = (13,) if scope is None else (14, _fields(scope))
-            return (kind[0], str(value).encode(), *kind[1:])
+            if value.scope is None:
+                return (13, str(value).encode())
+            return (14, str(value).encode(), _fields(value.scope))
         case str():
             return (3, value.encode("utf-8", "surrogateescape"))
         case ObjectId():
@@ -86,6 +85,8 @@ def id_key(value: Any) -> Key:
 
 def decoded(document: RawBSONDocument) -> dict[str, Any]:
     """A raw document as a plain one, whatever it holds."""
+    import bson
+
     return bson.decode(document.raw, EXACT)
 
 
