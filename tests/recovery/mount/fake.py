@@ -33,6 +33,12 @@ class FakeSnapshot:
     def indexes(self, collection: str) -> list[dict[str, Any]]:
         return [*INDEXES, {"v": 2, "key": {"site_id": 1}, "name": "site_id_1"}]
 
+    def options(self, collection: str) -> dict[str, Any]:
+        return {"validator": {"state": {"$exists": True}}} if collection == "deploys" else {}
+
+    def raw_bytes(self, collection: str) -> int:
+        return sum(len(bson.encode(each)) for each in self.held[collection])
+
     async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
         self.got.append(_id)
         for each in self.held[collection]:

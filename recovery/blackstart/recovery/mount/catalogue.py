@@ -30,13 +30,16 @@ class Catalogue:
 
     def list_databases(self, asked: Asked) -> Result:
         asked.takes("filter", "nameOnly", "authorizedDatabases")
-        entry: Result = {"name": self._database, "sizeOnDisk": Int64(0), "empty": False}
         if asked.flag("nameOnly"):
-            entry = {"name": self._database}
-        listed = _matching(asked, [entry])
-        return {"databases": listed, "ok": 1.0} | (
-            {} if asked.flag("nameOnly") else {"totalSize": Int64(0), "totalSizeMb": Int64(0)}
-        )
+            return {"databases": _matching(asked, [{"name": self._database}]), "ok": 1.0}
+        size = sum(self._source.raw_bytes(name) for name in self._source.collections())
+        entry = {"name": self._database, "sizeOnDisk": Int64(size), "empty": False}
+        return {
+            "databases": _matching(asked, [entry]),
+            "totalSize": Int64(size),
+            "totalSizeMb": Int64(size >> 20),
+            "ok": 1.0,
+        }
 
     def list_collections(self, asked: Asked) -> Result:
         asked.takes("filter", "nameOnly", "authorizedCollections", "cursor")
@@ -44,7 +47,7 @@ class Catalogue:
             {
                 "name": name,
                 "type": "collection",
-                "options": {},
+                "options": self._source.options(name),
                 "info": {"readOnly": True},
                 "idIndex": _ID_INDEX,
             }
@@ -82,38 +85,41 @@ class Catalogue:
         ]
 
     def _storage(self, name: str) -> Result:
-        """Only counts are known: a manifest does not say how large documents are."""
-        count = self._source.count(name)
+        """Sizes are those of the documents: what chunks take in the bucket, they share."""
+        count, size = self._source.count(name), self._source.raw_bytes(name)
         indexes = self._source.indexes(name)
         return {
-            "size": 0,
+            "size": size,
             "count": count,
-            "avgObjSize": 0,
-            "storageSize": 0,
+            "avgObjSize": size // max(count, 1),
+            "storageSize": size,
             "freeStorageSize": 0,
             "capped": False,
             "nindexes": len(indexes),
             "indexSizes": {each["name"]: 0 for each in indexes},
             "totalIndexSize": 0,
-            "totalSize": 0,
+            "totalSize": size,
             "scaleFactor": 1,
         }
 
     def database_stats(self, asked: Asked) -> Result:
         asked.takes("scale", "freeStorage")
         names = self._names(asked)
+        count = sum(self._source.count(name) for name in names)
+        scale = asked.whole("scale", 1) or 1
+        size = sum(self._source.raw_bytes(name) for name in names)
         return {
             "db": asked.database,
             "collections": len(names),
             "views": 0,
-            "objects": sum(self._source.count(name) for name in names),
-            "avgObjSize": 0.0,
-            "dataSize": 0.0,
-            "storageSize": 0.0,
+            "objects": count,
+            "avgObjSize": size / max(count, 1),
+            "dataSize": size / scale,
+            "storageSize": size / scale,
             "indexes": sum(len(self._source.indexes(name)) for name in names),
             "indexSize": 0.0,
-            "totalSize": 0.0,
-            "scaleFactor": 1.0,
+            "totalSize": size / scale,
+            "scaleFactor": float(scale),
             "ok": 1.0,
         }
 
