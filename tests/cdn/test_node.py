@@ -255,7 +255,7 @@ async def test_an_origin_that_gives_no_answer_becomes_a_502_in_one_line(node, or
     origin.answer = HopError("connection refused by 10.0.0.1")
     response = await node.answer(PAGE)
     assert response.status == 502
-    assert response.body == b"502 Bad Gateway: node n1: no answer from the origin\n"
+    assert response.body == b"502 Bad Gateway: no answer from the origin (node n1)\n"
     assert response.headers.get("content-type") == "text/plain; charset=utf-8"
 
 
@@ -274,6 +274,7 @@ async def test_a_large_body_streams_through_and_is_not_stored(node, origin, stre
     source = stream([b"x" * 800, b"y" * 800])
     origin.says(200, source, **KEEP, **length)
     response = await node.answer(PAGE)
+    assert status_of(response) == "n1; fwd=uri-miss; fwd-status=200"
     assert await body_of(response) == b"x" * 800 + b"y" * 800
     assert len(node.cache) == 0
 

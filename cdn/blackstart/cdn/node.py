@@ -229,7 +229,7 @@ class Node:
     async def answer(self, request: Request) -> Response:
         """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
         if self._passage.is_loop(request):
-            return plain(508, f"508 Loop Detected: node {self.name} has seen this request before")
+            return plain(508, f"508 Loop Detected: this request was here before (node {self.name})")
         limited = at_the_end(request)
         if limited is not None:
             return limited
@@ -252,7 +252,7 @@ class Node:
         if isinstance(decision, Pass):
             return await self._passed(request, decision.reason)
         if isinstance(decision, Refuse):
-            refusal = plain(504, f"504 Gateway Timeout: node {self.name} has no such page stored")
+            refusal = plain(504, f"504 Gateway Timeout: no such page is stored (node {self.name})")
             return self._own(refusal, self._status.forwarded("request", detail="only-if-cached"))
         return await self._forwarded(request, key, decision, after)
 
@@ -372,7 +372,7 @@ class Node:
             entry, response = outcome.entry, outcome.response
             self._missed(entry.plan, collapsed)
             status = self._status.forwarded(
-                reason, response.status, stored=not collapsed, collapsed=collapsed
+                reason, response.status, stored=outcome.stored(collapsed), collapsed=collapsed
             )
             fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:

@@ -13,6 +13,9 @@ from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import broken_off, no_answer, timed_out
 from blackstart.cdn.message import Headers
 
+# A connection is left alone so long before the origin said that it will close it.
+_MARGIN_S = 1.0
+
 Story = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -73,6 +76,8 @@ class Connection(asyncio.Protocol):
         self._unread: select.poll | None = None
         self.usable = False
         self.rested_s = 0.0
+        # The origin said that it would keep the connection for longer than the pool does.
+        self.promised = False
         self._rests_from: float | None = None
 
     # --- for the hop ---
@@ -136,14 +141,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._watch(self._limits.between_bytes_s)
 
-    def done(self, *, reusable: bool) -> None:
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
         self._exchange = None
         self._end_at = math.inf
-        if not reusable or self._upload is not None or not self.usable:
+        idle_s = self._limits.idle_s
+        self.promised = promised_s is not None
+        if promised_s is not None:
+            idle_s = min(idle_s, promised_s - _MARGIN_S)
+        if not reusable or self._upload is not None or not self.usable or idle_s <= 0:
             self.abort()
             return
         self._rests_from = self._loop.time()
-        self._watch(self._limits.idle_s)
+        self._watch(idle_s)
         self._owner.give_back(self)
 
     def abort(self) -> None:

@@ -91,6 +91,11 @@ class Intake:
         return self._start == 0 or (self._spool is not None and not self._spool.failed)
 
     @property
+    def keeps(self) -> bool:
+        """Whether what has come so far, and is announced, is not more than the cache takes."""
+        return self._keeps
+
+    @property
     def followers(self) -> int:
         """How many read."""
         return len(self._followers)
