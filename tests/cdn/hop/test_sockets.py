@@ -1,6 +1,7 @@
 """Tests of the hop over sockets, against an origin that sends whatever a test says."""
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -203,6 +204,21 @@ async def test_bytes_after_an_answer_never_become_the_next_one(
     async with origin_of(answering(answer + more), answering(PAGE)) as (hop, origin):
         assert (await hop.send(Request(method, "/", "a.example"))).status in (200, 304)
         assert hop.pool.open == 0
+        assert (await hop.send(GET)).body == b"page"
+        assert len(origin.lines) == 2
+
+
+async def test_bytes_that_came_unread_never_become_the_next_answer(origin_of, answering) -> None:
+    async def turn(line) -> None:
+        await line.request()
+        await line.say(PAGE)
+        await line.reader.read()
+
+    async with origin_of(turn, answering(PAGE)) as (hop, origin):
+        await hop.send(GET)
+        # Past the loop, which has no time to look at it before the next request goes out.
+        descriptor = origin.lines[0].writer.get_extra_info("socket").fileno()
+        os.write(descriptor, PAGE.replace(b"page", b"evil"))
         assert (await hop.send(GET)).body == b"page"
         assert len(origin.lines) == 2
 

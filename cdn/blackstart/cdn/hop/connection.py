@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -72,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._end_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self._unread: select.poll | None = None
         self.usable = False
         self.rested_s = 0.0
         # The origin said that it would keep the connection for longer than the pool does.
@@ -95,6 +97,10 @@ class Connection(asyncio.Protocol):
         self._watch(self._limits.first_byte_s)
         self._transport.write(data)
         return exchange
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came that is still unread: it would be taken for the next answer."""
+        return self._unread is None or not self._unread.poll(0)
 
     def upload(self, exchange: Exchange, story: Story) -> asyncio.Task[None]:
         """Run `story`, which writes the rest of the request, beside the answer.
@@ -169,6 +175,10 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are not asyncio's by class.
         self._transport = cast("asyncio.Transport", transport)
         self.usable = True
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._unread = select.poll()
+            self._unread.register(sock.fileno(), select.POLLIN)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -190,6 +200,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         exchange = self._exchange
         self._transport = None
+        self._unread = None
         if exchange is not None:
             exchange.lost(error)
         self.abort()

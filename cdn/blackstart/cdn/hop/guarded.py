@@ -16,6 +16,7 @@ class ShutError(HopError):
     """The breaker is open: nothing was sent. `retry_after_s`: when it may be worth asking again."""
 
     definite = True
+    kind = "shut"
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message, hint="the node asks it again by itself")
