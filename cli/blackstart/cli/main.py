@@ -17,6 +17,7 @@ from blackstart.cli.incidents import incidents
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.site import site
+from blackstart.cli.snapshot import snapshot
 from blackstart.cli.test import test
 from blackstart.cli.token import token
 from blackstart.cli.up import up
@@ -41,6 +42,7 @@ app.add_typer(site)
 app.add_typer(build)
 app.add_typer(hook)
 app.add_typer(token)
+app.add_typer(snapshot)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

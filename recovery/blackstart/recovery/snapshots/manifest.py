@@ -82,6 +82,10 @@ class Snapshot:
     sealed: bool = False
 
     @property
+    def document_count(self) -> int:
+        return sum(self.counts.values())
+
+    @property
     def deploy_count(self) -> int:
         return self.counts.get("deploys", 0)
 
