@@ -178,9 +178,7 @@ async def main(seconds: float, clients: int, idle: int) -> None:
             port = free_port()
             with process(guard_process, direct, port, logins, port=port) as pid:
                 uri = f"mongodb://ada:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port}/"
-                straight, guarded = await both(
-                    lambda uri: rate(uri, clients, seconds), direct, uri
-                )
+                straight, guarded = await both(lambda uri: rate(uri, clients, seconds), direct, uri)
                 print(f"reads by _id, {clients} at once      {straight:8.0f}/s direct")
                 print(f"                               {guarded:8.0f}/s through the guard", end="")
                 print(f"   {guarded / straight:.2f} of direct")
