@@ -2,9 +2,8 @@
 
 A mongod that is read-only (`--queryableBackupMode`, which serves backups)
 answers a write with IllegalOperation, code 20: MongoDB's own test
-`jstests/readonly/write_ops.js` asks for that code, and for it as the error of
-each statement. So insert, update and delete are answered; it also keeps
-drivers from taking the code for an answer to a retryable write.
+`jstests/readonly/write_ops.js` asks for that code, and asks insert, update and
+delete for it as the error of their statements.
 """
 
 from __future__ import annotations
