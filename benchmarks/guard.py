@@ -160,9 +160,10 @@ async def idle_mb(uri: str, pid: int, count: int) -> float:
         uri, minPoolSize=count, maxPoolSize=count, maxConnecting=8
     ) as client:
         await client.admin.command("ping")
-        while len(psutil.Process(pid).net_connections("tcp")) < count:
+        for _ in range(300):
             await asyncio.sleep(0.2)
-        await asyncio.sleep(2)
+            if len(psutil.Process(pid).net_connections("tcp")) >= count:
+                break
         return (psutil.Process(pid).memory_info().rss - before) / 1e6
 
 
