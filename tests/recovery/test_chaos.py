@@ -17,6 +17,7 @@ import pytest
 from tests.recovery.conftest import PAGE, Recovery
 from tests.recovery.crashes import Crash, Crashing, CrashingDeeds, CrashingDisk, Fate
 
+from blackstart.errors import NotFoundError
 from blackstart.model import BuildState, Deploy, Plan, Repo, Site
 from blackstart.recovery.apply import Applier, Outcome, Pace, Runs, SiteSteps
 from blackstart.recovery.plan import PlanFile
@@ -140,6 +141,17 @@ class Story:
                 self.disk.restart(self.random)
         raise AssertionError("it never came to its end")
 
+    async def crash_once(self, act: Any, pace: Pace, *, longest: int) -> bool:
+        """Whether it came to its end before the crash."""
+        try:
+            left = self.random.randint(0, longest)
+            await act(*self.parts(Fate(self.random, left, meddle=self.meddle)), pace)
+        except Crash:
+            await _quiet()
+            self.disk.restart(self.random)
+            return False
+        return True
+
     async def apply(self, applier: Applier, undoer: Undoer, pace: Pace) -> Any:
         assert self.path is not None
         with PlanFile(self.path) as plan:
@@ -202,6 +214,30 @@ async def test_a_run_that_crashes_anywhere_ends_as_one_that_never_did(
     assert wrong(story.broken, final) == sorted_like(story.broken, story.foreign | foreign)
     queued = await bench.store.builds.in_state(BuildState.QUEUED)
     assert queued == [] or story.foreign or story.foreign_sites
+
+
+@pytest.mark.parametrize(
+    "seed", [s if s < 13 else pytest.param(s, marks=pytest.mark.slow) for s in SEEDS]
+)
+async def test_a_run_that_was_never_finished_is_taken_back_exactly(
+    bench: Bench, recovery: Recovery, seed: int
+) -> None:
+    random = Seed(seed).fork("unfinished").random
+    story = Story(bench, recovery, random)
+    await story.begin()
+    pace = Pace(batch=random.randint(1, 6), at_once=random.randint(1, 3))
+    for _ in range(random.randint(1, 3)):
+        if await story.crash_once(story.apply, pace, longest=50):
+            break
+    try:
+        await story.until_done(story.undo, pace, longest=40)
+    except NotFoundError:
+        # The crash came before the first line of its journal.
+        assert bench.events.subjects("deploy.restored") == []
+    final = await story._documents("deploys")
+    assert wrong(story.healthy, final) == []
+    assert wrong(story.foreign, final) == []
+    assert wrong(story.broken, final) == sorted_like(story.broken, story.foreign)
 
 
 def sorted_like(documents: Documents, foreign: Documents) -> list[str]:
