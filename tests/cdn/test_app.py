@@ -60,10 +60,32 @@ async def test_a_purge_without_the_token_is_refused(client, node, origin, presen
     assert len(node.cache) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"tags": "a"}', b'{"tags": [], "x": 1}'])
-async def test_a_purge_that_makes_no_sense_is_refused(client, body) -> None:
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+async def test_the_scheme_of_a_token_has_no_case(client, scheme) -> None:
+    headers = {"Authorization": f"{scheme} secret"}
+    response = await client.post("/.blackstart/purge", json={"tags": []}, headers=headers)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "it is no JSON"),
+        (b"{}", "it names nothing"),
+        (b"[]", "Input should be"),
+        (b'{"tags": "a"}', "tags: Input should be a valid list"),
+        (b'{"tags": [], "x": 1}', "x: Extra inputs are not permitted"),
+        (b'{"urls": ["http://a.example/", "/b"]}', "urls.1: not the URL of a page"),
+        (b'{"tags": [], "\\ud800": 1}', "Input should be a valid string"),
+        (b'{"tags": [], "\\n": 1}', "Extra inputs are not permitted"),
+    ],
+)
+async def test_a_purge_that_makes_no_sense_is_refused_with_the_reason(client, body, reason) -> None:
     response = await client.post("/.blackstart/purge", content=body, headers=TOKEN)
     assert response.status_code == 400
+    assert response.text.startswith(f"400 Bad Request: {reason}")
+    assert response.text.endswith('or {"everything": true}\n')
+    assert response.text.count("\n") == 1
 
 
 async def test_without_a_token_nobody_purges(node) -> None:

@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from blackstart.cdn.complaints import Complaints
-from blackstart.cdn.hop import UnansweredError, UnreachableError
+from blackstart.cdn.hop import ShutError, UnansweredError, UnreachableError
 from blackstart.cdn.hop.failures import broken_off, timed_out
 from blackstart.cdn.message import Request, whole_body
 from blackstart.cdn.metrics import BOUNDS_S, Metrics
@@ -33,6 +33,7 @@ def samples(metrics: Metrics) -> dict[str, float]:
         (UnreachableError("x"), "unreachable"),
         (UnansweredError("x"), "unanswered"),
         (timed_out("x", head_came=False), "timeout"),
+        (ShutError("x", 1.0), "shut"),
     ],
 )
 async def test_errors_of_the_origin_are_told_apart(node, origin, error, kind) -> None:

@@ -142,6 +142,29 @@ async def test_those_who_waited_for_another_variant_ask_for_their_own(node, orig
     assert len(origin.requests) == 2
 
 
+async def test_those_who_want_different_variants_do_not_wait_for_one_another(node, origin) -> None:
+    languages = ["de", "en", "fr", "it"]
+    origin.answer = lambda request: Response(
+        200,
+        Headers([("cache-control", "max-age=60"), ("vary", "accept-language")]),
+        request.headers.get("accept-language").encode(),
+    )
+    all_others_asked = asyncio.Event()
+
+    async def meanwhile() -> None:
+        if len(origin.requests) == len(languages):
+            all_others_asked.set()
+        if len(origin.requests) > 1:
+            await all_others_asked.wait()
+
+    origin.meanwhile = meanwhile
+    asked = [node.answer(get(accept_language=language)) for language in languages]
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*asked)
+    assert [answer.body.decode() for answer in answers] == languages
+    assert len(origin.requests) == len(languages)
+
+
 async def test_a_visitor_who_leaves_takes_nobody_along(node, origin, stream) -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
@@ -232,7 +255,7 @@ async def test_an_origin_that_gives_no_answer_becomes_a_502_in_one_line(node, or
     origin.answer = HopError("connection refused by 10.0.0.1")
     response = await node.answer(PAGE)
     assert response.status == 502
-    assert response.body == b"502 Bad Gateway: node n1: no answer from the origin\n"
+    assert response.body == b"502 Bad Gateway: no answer from the origin (node n1)\n"
     assert response.headers.get("content-type") == "text/plain; charset=utf-8"
 
 
@@ -251,6 +274,7 @@ async def test_a_large_body_streams_through_and_is_not_stored(node, origin, stre
     source = stream([b"x" * 800, b"y" * 800])
     origin.says(200, source, **KEEP, **length)
     response = await node.answer(PAGE)
+    assert status_of(response) == "n1; fwd=uri-miss; fwd-status=200"
     assert await body_of(response) == b"x" * 800 + b"y" * 800
     assert len(node.cache) == 0
 

@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
+from tests.cdn.raw_site import site_up
 
 from blackstart.cdn.settings import CdnSettings, build_app
 
@@ -27,6 +28,23 @@ async def test_a_node_is_built_from_the_environment(environment, tmp_path) -> No
     await node.close()
 
 
+async def test_an_origin_may_be_asked_for_its_own_host_and_told_of_visitors() -> None:
+    async with site_up(origin_host="Own.Example", forward_client=True) as site:
+        first = await site.ask("/", "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Host: evil")
+        assert first.body.startswith(b"GET own.example / ")
+        assert "hit" in (await site.ask("/")).cache_status
+        assert "hit" not in (await site.ask("/", host="b.example")).cache_status, "hosts differ"
+        for sent, visited in zip(site.origin.asked, ("a.example", "b.example"), strict=True):
+            assert sent.headers.all("x-forwarded-for") == ["127.0.0.1"]
+            assert sent.headers.all("x-forwarded-host") == [visited]
+
+
+async def test_else_an_origin_sees_the_visitor_s_host_and_no_address() -> None:
+    async with site_up() as site:
+        assert (await site.ask("/")).body.startswith(b"GET a.example / ")
+        assert "x-forwarded-for" not in site.origin.asked[0].headers
+
+
 def test_without_a_folder_a_node_keeps_to_memory(environment) -> None:
     settings = CdnSettings()
     assert build_app(settings).node.cache.disk is None
@@ -43,6 +61,7 @@ def test_without_a_folder_a_node_keeps_to_memory(environment) -> None:
         ("PURGE_TOKEN", "ä"),
         ("ORIGIN_URL", "nonsense"),
         ("ORIGIN_URL", "127.0.0.1:8000"),
+        ("ORIGIN_HOST", "http://a.example"),
         ("NODE_NAME", "a b"),
         ("QUOTAS_MB", '{"pro": 1}'),
         ("QUOTAS_MB", '{"free": 0}'),

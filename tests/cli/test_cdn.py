@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Call = Callable[..., Any]
 LIST = "GET /.blackstart/entries"
 LOOK = "GET /.blackstart/entry"
+PURGE = "POST /.blackstart/purge"
 METRICS = "GET /.blackstart/metrics"
 NODE = "http://127.0.0.1:8080"
 ENTRY = {
@@ -60,7 +61,7 @@ def node(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeApi:
     return fake_api
 
 
-COMMANDS = [["ls"], ["inspect", "/"], ["warm", "-"], ["top", "--once"]]
+COMMANDS = [["ls"], ["inspect", "/"], ["purge", "/"], ["warm", "-"], ["top", "--once"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda each: each[0])
@@ -92,18 +93,20 @@ def test_something_else_in_the_place_of_a_node_is_told(
     monkeypatch.setenv("BLACKSTART_PURGE_TOKEN", "secret")
     for page in ("healthz", "metrics", "entries", "entry"):
         fake_api.answer(f"GET /.blackstart/{page}", body, status)
+    fake_api.answer(PURGE, body, status)
     ended = call("cdn", *arguments, "--node", fake_api.url)
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith(f"error: {fake_api.url} is no node: ")
     assert ended.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", COMMANDS[:2], ids=lambda each: each[0])
+@pytest.mark.parametrize("arguments", COMMANDS[:3], ids=lambda each: each[0])
 def test_what_is_stored_needs_the_token(
     call: Call, node: FakeApi, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     node.answer(LIST, b"401 Unauthorized: this needs the token\n", 401)
     node.answer(LOOK, b"401 Unauthorized: this needs the token\n", 401)
+    node.answer(PURGE, b"401 Unauthorized: this needs the token\n", 401)
     refused = call("cdn", *arguments)
     assert refused.code == 1
     assert "the node says 401 Unauthorized" in refused.err
@@ -136,6 +139,15 @@ def test_a_list_goes_on_where_the_page_before_ended(call: Call, node: FakeApi) -
     asked = [each for each in node.asked if "entries" in each]
     assert "prefix=docs.localhost%2F&after=&limit=1000" in asked[0]
     assert "after=docs.localhost+%2Fa" in asked[1]
+
+
+def test_that_nothing_is_stored_is_said(call: Call, node: FakeApi) -> None:
+    node.answer(LIST, {"entries": [], "next": None, "held": 0})
+    listed = call("cdn", "ls")
+    assert (listed.code, listed.out, listed.err) == (0, "", "nothing is stored\n")
+    below = call("cdn", "ls", "a.example/x")
+    assert below.err == "nothing is stored that begins with a.example/x\n"
+    assert json.loads(call("cdn", "ls", "--json").out) == []
 
 
 def test_a_list_that_is_cut_says_so(call: Call, node: FakeApi) -> None:
@@ -253,6 +265,13 @@ def test_a_list_that_makes_no_sense_is_refused_before_anything_is_asked(
     assert (refused.code, refused.out) == (2, "")
     assert complaint in refused.err
     assert node.asked == []
+
+
+def test_a_list_on_stdin_is_called_so(
+    call: Call, node: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"/a\nftp://b\n")))
+    assert "error: standard input, line 2: not a URL" in call("cdn", "warm", "-").err
 
 
 def test_a_list_is_bounded(

@@ -67,6 +67,7 @@ def test_a_node_of_which_little_is_said_has_defaults(call: Call, served: list[Cd
         ([], "which origin?"),
         (["--origin", "127.0.0.1:80"], "--origin: '127.0.0.1:80' is no origin's URL: it must"),
         (["--origin", ORIGIN, "--name", "a b"], "--name: 'a b' is no name: "),
+        (["--origin", ORIGIN, "--host", "http://a"], "--host: 'http://a' is no host: "),
         (["--origin", ORIGIN, "--memory", "0"], "--memory: "),
         (["--origin", ORIGIN, "--disk", "9"], "--disk bounds a disk cache, and there is none"),
         (["--origin", ORIGIN, "--listen", "8080"], "not an address to listen on: '8080'"),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 from blackstart.cli.main import main
 
 DEADLINE_S = 20.0
+LIMITED = 'ulimit -n "$0" && exec "$@"'
 SLOW_BODY = b"a" * 500_000 + b"b" * 500_000
 
 
@@ -75,8 +76,11 @@ class RunningNode:
 
 
 @contextmanager
-def running(origin: Origin, temporary: Path) -> Iterator[RunningNode]:
-    command = [sys.executable, "-P", "-m", "blackstart.cli", "cdn", "--listen", "127.0.0.1:0"]
+def running(
+    origin: Origin, temporary: Path, *, descriptors: int | None = None
+) -> Iterator[RunningNode]:
+    command = [] if descriptors is None else ["/bin/sh", "-c", LIMITED, str(descriptors)]
+    command += [sys.executable, "-P", "-m", "blackstart.cli", "cdn", "--listen", "127.0.0.1:0"]
     command += ["--origin", origin.url, "--cache", str(temporary / "cache"), "--name", "n1"]
     with subprocess.Popen(
         command,
@@ -199,3 +203,23 @@ def test_ctrl_c_ends_an_idle_node_with_its_own_code(node: RunningNode) -> None:
         assert node.process.wait(DEADLINE_S) == 130
     assert node.process.stderr is not None
     assert node.process.stderr.read() == ""
+
+
+def test_a_crowd_takes_no_descriptors_that_stored_pages_are_read_with(
+    origin: Origin, tmp_path: Path
+) -> None:
+    site = {"host": "a.example"}  # Not the node's own, which has another port each time.
+    with running(origin, tmp_path) as node:
+        httpx2.get(f"{node.url}/page", headers=site)
+        node.process.terminate()
+        node.process.wait(DEADLINE_S)
+    with running(origin, tmp_path, descriptors=400) as node, ExitStack() as crowd:
+        address = ("127.0.0.1", int(node.url.rpartition(":")[2]))
+        with httpx2.Client(base_url=node.url) as client:
+            client.get("/.blackstart/healthz")
+            for _ in range(420):
+                with suppress(ConnectionError):
+                    crowd.enter_context(socket.create_connection(address, DEADLINE_S))
+            got = client.get("/page", headers=site)
+    assert got.headers["cache-status"].startswith("n1; hit"), got.headers
+    assert got.content == b"page"

@@ -44,7 +44,7 @@ async def test_a_damaged_database_comes_back_from_its_snapshot_document_for_docu
         await bench.release(site, PAGE)
     before = await everything(bench)
     snapshots = Snapshots(bench.objects)
-    taken = await snapshots.take(bench.store, bench.clock)
+    taken = await snapshots.take(bench.store.database, bench.clock, bench.seed)
     for raw in before[::2]:
         await bench.destroy(raw["_id"])
 

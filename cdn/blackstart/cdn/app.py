@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from urllib.parse import unquote
 
 import structlog
+from pydantic import ValidationError
 
 from blackstart.cdn.message import Request, Response, gather_body, plain
 from blackstart.cdn.node import Node
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 RESERVED = "/.blackstart/"
 PAGES = "purge, healthz, metrics, entries and entry"
+EXPECTED = 'expected {"tags": ["..."]}, {"urls": ["http://..."]} or {"everything": true}'
 PURGE_LIMIT_BYTES = 4 * MEBIBYTE
 
 
@@ -29,7 +31,7 @@ class NodeApp:
     def __init__(self, node: Node, purge_token: str | None) -> None:
         assert purge_token != "", "an empty token would let anybody purge"
         self.node = node
-        self._authorization = None if purge_token is None else f"Bearer {purge_token}".encode()
+        self._token = None if purge_token is None else purge_token.encode()
 
     def quick(self, request: Request) -> Response | None:
         """A fresh page from memory; the node's own pages are never stored."""
@@ -63,10 +65,12 @@ class NodeApp:
 
     def _refusal(self, request: Request, what: str) -> Response | None:
         """The answer to a request without the node's token."""
-        if self._authorization is None:
+        if self._token is None:
             return plain(403, "403 Forbidden: this node was started without a purge token")
-        presented = (request.headers.get("authorization") or "").encode("latin-1")
-        if hmac.compare_digest(presented, self._authorization):
+        scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+        # A scheme has no case (RFC 9110 section 11.1).
+        presented = token.strip(" ").encode("latin-1")
+        if scheme.lower() == "bearer" and hmac.compare_digest(presented, self._token):
             return None
         refusal = plain(401, f"401 Unauthorized: {what} needs the node's purge token")
         challenge = refusal.headers.plus(("www-authenticate", "Bearer"))
@@ -83,9 +87,8 @@ class NodeApp:
             return plain(413, f"413 Content Too Large: the limit is {PURGE_LIMIT_BYTES} bytes")
         try:
             order = _order(body)
-        except ValueError:
-            expected = '{"tags": ["..."]}, {"urls": ["..."]} or {"everything": true}'
-            return plain(400, f"400 Bad Request: expected {expected}")
+        except ValueError as error:
+            return plain(400, f"400 Bad Request: {_reason(error)}; {EXPECTED}")
         try:
             if isinstance(order, What):
                 return answer_json(
@@ -112,6 +115,16 @@ class NodeApp:
         purged = await purging
         log.info("purged", node=self.node.name, purged=purged)
         return purged
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong with a purge, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = first["msg"].removeprefix("Value error, ")
+        return f"{where}: {reason}" if where.isprintable() and 0 < len(where) < 80 else reason
+    return "it is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
 
 
 def _order(body: bytes) -> What | Message:

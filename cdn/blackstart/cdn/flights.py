@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from blackstart.cdn.fields.vary import Selecting
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Kept, Outcome, Unshared, give_up
+from blackstart.cdn.outcome import Confirmed, Kept, Outcome, Unshared, give_up
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock
 from blackstart.errors import HopError
+
+Slot = tuple[str, Selecting]
+"""What visitors may wait for together: a page, and where it is known to vary, one variant of it."""
 
 PRIVATE_S = 10.0
 PRIVATE_KEYS = 4096
@@ -44,6 +48,13 @@ class Flight:
             self.outcome, self.error = outcome, error
             self._headed.set()
 
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """The fields that the answer turned out to depend on."""
+        if not isinstance(self.outcome, Kept | Confirmed):
+            return ()
+        return tuple([name for name, _ in self.outcome.entry.selecting])
+
     async def abandon(self) -> None:
         """The visitor who caused it is gone: an answer for that one alone is given up."""
         self.abandoned = True
@@ -57,29 +68,30 @@ class Flights:
         self._clock = clock
         self._cache = cache
         self._origin = origin
-        self._by_key: dict[str, Flight] = {}
+        self._by_slot: dict[Slot, Flight] = {}
         self._under_way: dict[Flight, object] = {}
         self._private: dict[str, float] = {}
 
-    def of(self, key: str) -> Flight | None:
-        """The flight for a page that a visitor may join."""
-        return self._by_key.get(key)
+    def of(self, slot: Slot) -> Flight | None:
+        """The flight that a visitor may join."""
+        return self._by_slot.get(slot)
 
-    def start(self, key: str, request: Request, held: Entry | None, *, shared: bool) -> Flight:
+    def start(self, slot: Slot, request: Request, held: Entry | None, *, shared: bool) -> Flight:
         """Ask the origin; a `shared` flight may be joined until its answer is stored."""
         flight = Flight(self._clock, request, held)
         if shared:
-            self._by_key[key] = flight
-        self._under_way[flight] = self._clock.spawn(f"fetch {key}", self._fly(key, flight))
+            self._by_slot[slot] = flight
+        self._under_way[flight] = self._clock.spawn(f"fetch {slot[0]}", self._fly(slot, flight))
         return flight
 
     def close_to_joiners(self, keys: Iterable[str] | None) -> None:
         """Nobody joins what is under way for these pages (None: any page): a purge came between."""
         if keys is None:
-            self._by_key.clear()
+            self._by_slot.clear()
         else:
-            for key in keys:
-                self._by_key.pop(key, None)
+            wanted = set(keys)
+            for slot in [slot for slot in self._by_slot if slot[0] in wanted]:
+                del self._by_slot[slot]
 
     def is_private(self, key: str) -> bool:
         """Whether this page was for one visitor only, not long ago: nobody should wait for it."""
@@ -104,13 +116,13 @@ class Flights:
             self._private.clear()
         self._private[key] = self._clock.time() + PRIVATE_S
 
-    async def _fly(self, key: str, flight: Flight) -> None:
-        fetch = self._cache.begin(key)
+    async def _fly(self, slot: Slot, flight: Flight) -> None:
+        fetch = self._cache.begin(slot[0])
         try:
             outcome = await self._origin.ask(flight.request, flight.held, fetch)
             if not isinstance(outcome, Kept):
-                if isinstance(outcome, Unshared) and self._by_key.get(key) is flight:
-                    self._note_private(key)
+                if isinstance(outcome, Unshared) and self._by_slot.get(slot) is flight:
+                    self._note_private(slot[0])
                 flight.settle(outcome)
             elif isinstance(outcome.response.body, bytes):
                 outcome.intake.write(outcome.response.body)
@@ -119,6 +131,8 @@ class Flights:
             else:
                 flight.settle(outcome)
                 await _fill(outcome)
+            if isinstance(outcome, Kept) and outcome.entry.part is not None:
+                await self._origin.join(outcome.entry, fetch)
             if flight.abandoned:
                 await give_up(outcome)
         except Exception as error:
@@ -127,8 +141,8 @@ class Flights:
         finally:
             flight.settle(None)
             self._cache.end(fetch)
-            if self._by_key.get(key) is flight:
-                del self._by_key[key]
+            if self._by_slot.get(slot) is flight:
+                del self._by_slot[slot]
             self._under_way.pop(flight, None)
 
 

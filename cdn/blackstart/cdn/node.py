@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -19,7 +19,8 @@ from blackstart.cdn.delivery import (
     from_origin,
     no_answer,
 )
-from blackstart.cdn.flights import Flight, Flights
+from blackstart.cdn.fields.vary import selecting
+from blackstart.cdn.flights import Flight, Flights, Slot
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage, at_the_end
 from blackstart.cdn.message import Relay, Request, Response, close_body, plain
@@ -46,6 +47,7 @@ from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
+from blackstart.cdn.warm import Warm, WarmAnswer
 from blackstart.cdn.watching import watch
 from blackstart.clock import Clock
 from blackstart.errors import HopError, StorageError
@@ -56,14 +58,6 @@ RECENT_KEYS = 1024
 _SIMPLE_NOT = DEMANDS | VISITOR_CONDITIONS
 # A fetch for a visitor with one of these says nothing about what others would get.
 _PERSONAL = frozenset({"authorization", "range", "if-range"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Warm:
-    """An answer that may be given again as it is, `until` a time."""
-
-    response: Response
-    until: float
 
 
 class Node:
@@ -114,7 +108,7 @@ class Node:
         )
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
-        self._warm: dict[Entry, _Warm] = {}
+        self._warm = Warm()
         self._complaints = Complaints(clock, log, "no answer from the origin")
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
@@ -185,7 +179,7 @@ class Node:
         entry = stored[0]
         is_plain = len(stored) == 1 and not entry.selecting and request.method == "GET"
         if is_plain and not request.headers.has_any(_SIMPLE_NOT):
-            warm = self._warm.get(entry)
+            warm = self._warm.answers.get(entry)
             if warm is None or now >= warm.until or entry.stale:
                 warm = self._warmed(request, entry, now)
                 if warm is None:
@@ -196,7 +190,7 @@ class Node:
             return warm.response
         return self._quick_decided(request, stored, now)
 
-    def _warmed(self, request: Request, entry: Entry, now: float) -> _Warm | None:
+    def _warmed(self, request: Request, entry: Entry, now: float) -> WarmAnswer | None:
         """The answer to every plain request for a page, until its Age is another."""
         if entry.part is not None or not is_fresh(entry, now):
             return None
@@ -207,10 +201,7 @@ class Node:
         response = from_memory(request, entry, body, age_of(entry, now), status)
         age_s = current_age_s(entry, now)
         until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
-        if len(self._warm) >= RECENT_KEYS:
-            self._warm.clear()
-        warm = self._warm[entry] = _Warm(response, until)
-        return warm
+        return self._warm.keep(entry, response, until)
 
     def _quick_decided(
         self, request: Request, stored: tuple[Entry, ...], now: float
@@ -238,7 +229,7 @@ class Node:
     async def answer(self, request: Request) -> Response:
         """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
         if self._passage.is_loop(request):
-            return plain(508, f"508 Loop Detected: node {self.name} has seen this request before")
+            return plain(508, f"508 Loop Detected: this request was here before (node {self.name})")
         limited = at_the_end(request)
         if limited is not None:
             return limited
@@ -261,7 +252,7 @@ class Node:
         if isinstance(decision, Pass):
             return await self._passed(request, decision.reason)
         if isinstance(decision, Refuse):
-            refusal = plain(504, f"504 Gateway Timeout: node {self.name} has no such page stored")
+            refusal = plain(504, f"504 Gateway Timeout: no such page is stored (node {self.name})")
             return self._own(refusal, self._status.forwarded("request", detail="only-if-cached"))
         return await self._forwarded(request, key, decision, after)
 
@@ -289,9 +280,10 @@ class Node:
 
     def _refresh(self, request: Request, key: str, entry: Entry) -> None:
         """Validate a response in the background (RFC 5861 section 3), once at a time."""
-        if self._flights.of(key) is None:
+        slot = key, entry.selecting
+        if self._flights.of(slot) is None:
             anybody = replace(request, method="GET", interim=None)
-            self._flights.start(key, anybody, entry, shared=True)
+            self._flights.start(slot, anybody, entry, shared=True)
 
     # From the origin ----------------------------------------------------------------------
 
@@ -319,7 +311,8 @@ class Node:
         held = decision.entry if isinstance(decision, Validate | Complete) else None
         reason = _reason(decision)
         ask, is_shared = self._ask(request, key, decision)
-        flight = self._flights.of(key) if is_shared else None
+        slot = self._slot(request, key, held, after)
+        flight = self._flights.of(slot) if is_shared else None
         if flight is not None and (flight is after or not self.purges.may_share(flight.begun_at)):
             flight = None
         if flight is not None:
@@ -327,13 +320,25 @@ class Node:
             if not serves(outcome, request):
                 return await self._answer(request, after=flight)
             return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
-        flight = self._flights.start(key, ask, held, shared=is_shared)
+        flight = self._flights.start(slot, ask, held, shared=is_shared)
         try:
             outcome = await flight.landed()
         except asyncio.CancelledError:
             await flight.abandon()
             raise
         return await self._from_outcome(request, key, held, outcome, reason)
+
+    def _slot(self, request: Request, key: str, held: Entry | None, after: Flight | None) -> Slot:
+        """Who waits with whom: only those whom one answer can serve, where that is known.
+
+        Visitors who want different variants would else wait for one after the other.
+        """
+        if held is not None:
+            return key, held.selecting
+        names = after.varies if after is not None else ()
+        if not names and (stored := self.cache.lookup(key)):
+            names = tuple([name for name, _ in stored[0].selecting])
+        return key, selecting(names, request.headers)
 
     def _ask(self, request: Request, key: str, decision: Decision) -> tuple[Request, bool]:
         """What to ask, and whether the answer may do for others who ask for the page."""
@@ -367,7 +372,7 @@ class Node:
             entry, response = outcome.entry, outcome.response
             self._missed(entry.plan, collapsed)
             status = self._status.forwarded(
-                reason, response.status, stored=not collapsed, collapsed=collapsed
+                reason, response.status, stored=outcome.stored(collapsed), collapsed=collapsed
             )
             fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:

@@ -25,6 +25,10 @@ class Kept:
     leader: Follower | None = None
     own: tuple[tuple[str, str], ...] = ()
 
+    def stored(self, collapsed: bool) -> bool:
+        """Whether this visitor's request fills the cache: a body beyond its bounds does not."""
+        return self.intake.keeps and not collapsed
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:

@@ -105,7 +105,7 @@ def answer_own(status: int, content_type: str, body: bytes) -> Response:
 
 def answer_json(status: int, value: object) -> Response:
     """The same, of JSON."""
-    return answer_own(status, "application/json", json.dumps(value).encode())
+    return answer_own(status, "application/json", json.dumps(value).encode() + b"\n")
 
 
 def refuse_method(allowed: str) -> Response:

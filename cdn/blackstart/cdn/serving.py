@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from blackstart.cdn.descriptors import limits_by_descriptors
 from blackstart.cdn.front import AccessLog, Front, TrustedPeers
 from blackstart.cdn.settings import CdnSettings, build_app
 from blackstart.clock import Clock
@@ -38,7 +39,9 @@ async def serve_node(
     log = access_log_of(settings, app.node.clock)
     networks = [name.strip() for name in settings.trusted_peers.split(",") if name.strip()]
     trusted = TrustedPeers.of(networks, proxy_protocol=settings.proxy_protocol)
-    front = Front(app, app.node.clock, trusted=trusted, access_log=log)
+    front = Front(
+        app, app.node.clock, limits=limits_by_descriptors(), trusted=trusted, access_log=log
+    )
     app.node.metrics.gauge("connections", "Connections of visitors", lambda: front.connections)
     try:
         await front.run(sock, DRAIN_S, lambda: ready(url))

@@ -10,9 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, PositiveIn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blackstart.cdn.app import NodeApp
-from blackstart.cdn.hop import SocketHop
+from blackstart.cdn.front.hosts import host_of
+from blackstart.cdn.hop import Hop, SocketHop
 from blackstart.cdn.hop.breaker import Breaker
 from blackstart.cdn.hop.guarded import GuardedHop
+from blackstart.cdn.hop.introducing import IntroducingHop
 from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.retry import RetryingHop
 from blackstart.cdn.node import Node
@@ -37,6 +39,15 @@ def _is_origin(url: object) -> object:
     except UsageError as error:
         raise ValueError(error.message) from error
     return url
+
+
+def _is_host(authority: str) -> str:
+    host = host_of(authority)
+    if host is None:
+        raise ValueError(
+            f"{authority!r} is no host: it is a name or an address, and perhaps a port"
+        )
+    return host
 
 
 def _is_name(name: str) -> str:
@@ -72,6 +83,8 @@ class CdnSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BLACKSTART_")
 
     origin_url: OriginUrl
+    origin_host: Annotated[str, AfterValidator(_is_host)] | None = None
+    forward_client: bool = False
     purge_token: Annotated[SecretStr, AfterValidator(_is_token)] | None = None
     cache_dir: Path | None = None
     node_name: Annotated[str, AfterValidator(_is_name)] = "node"
@@ -106,7 +119,7 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
         connect_timeout_s=settings.connect_timeout_s,
         read_timeout_s=settings.read_timeout_s,
     )
-    hop = RetryingHop(GuardedHop(sockets, clock, Breaker()), clock, seed)
+    hop = RetryingHop(GuardedHop(_introduced(sockets, settings), clock, Breaker()), clock, seed)
     node = Node(
         clock,
         hop,
@@ -123,6 +136,12 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())
+
+
+def _introduced(hop: Hop, settings: CdnSettings) -> Hop:
+    if settings.origin_host is None and not settings.forward_client:
+        return hop
+    return IntroducingHop(hop, host=settings.origin_host, tells_client=settings.forward_client)
 
 
 def _bytes(quotas_mb: dict[str, int]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import typer
 from blackstart.cli.cdn_inspect import inspect
 from blackstart.cli.cdn_ls import ls
 from blackstart.cli.cdn_options import ENDED_BY_SIGTERM, TOKEN_VARIABLE
+from blackstart.cli.cdn_purge import purge
 from blackstart.cli.cdn_top import top
 from blackstart.cli.cdn_warm import warm
 from blackstart.errors import UsageError
@@ -23,6 +24,7 @@ DEFAULT_MEMORY_MIB = 256
 # The settings that have an option, and what it is called.
 _OPTIONS = {
     "origin_url": "--origin",
+    "origin_host": "--host",
     "cache_dir": "--cache",
     "disk_quotas_mb": "--disk",
     "node_name": "--name",
@@ -35,7 +37,7 @@ cdn = typer.Typer(
     name="cdn",
     help=(
         "Run a caching node in front of any origin, and look into running ones.\n\n"
-        "A node keeps what its origin sends as RFC 9111 says. Purges, ls and inspect need a"
+        "A node keeps what its origin sends as RFC 9111 says. Purge, ls and inspect need a"
         f" secret: set {TOKEN_VARIABLE} before the node starts. The settings of a node in"
         " docs/servers.md hold as well; an option is stronger."
     ),
@@ -56,6 +58,9 @@ def _option(help: str, metavar: str, default: str = "") -> typer.models.OptionIn
 def run(
     context: typer.Context,
     origin: Annotated[str | None, _option("The origin: http:// or https://.", "URL")] = None,
+    host: Annotated[
+        str | None, _option("The host that the origin is asked for.", "HOST", "the visitor's")
+    ] = None,
     listen: Annotated[
         str | None,
         _option("Where to listen; port 0 takes a free one.", "HOST:PORT", DEFAULT_LISTEN),
@@ -76,6 +81,12 @@ def run(
     trusted: Annotated[
         str | None, _option("Proxies in front, like 10.0.0.0/8,::1.", "NETWORKS")
     ] = None,
+    forward_client: Annotated[
+        bool,
+        typer.Option(
+            "--forward-client", help="Tell the origin the visitor's address in X-Forwarded-For."
+        ),
+    ] = False,
     no_stale_if_error: Annotated[
         bool,
         typer.Option(
@@ -92,6 +103,8 @@ def run(
     service.configure_logs("warning", "auto")
     given = {
         "origin_url": origin,
+        "origin_host": host,
+        "forward_client": forward_client or None,
         "cache_dir": cache,
         "disk_quotas_mb": None if disk is None else {"free": disk},
         "node_name": name,
@@ -142,3 +155,4 @@ cdn.command()(top)
 cdn.command()(ls)
 cdn.command()(inspect)
 cdn.command()(warm)
+cdn.command()(purge)

@@ -35,11 +35,19 @@ def ls(
         )
     if as_json:
         print_json(entries)
+    elif not entries:
+        print(_nothing(prefix), file=sys.stderr)
     else:
         names = ("page", "status", "size", "age", "left", "plan", "in")
         print_table({name: name == "page" for name in names}, [_row(each) for each in entries])
     if more:
         print(f"there are more than {limit}: give --limit or a prefix", file=sys.stderr)
+
+
+def _nothing(prefix: str) -> str:
+    from blackstart.cli.tables import plain
+
+    return plain(f"nothing is stored that begins with {prefix}" if prefix else "nothing is stored")
 
 
 def _read(client: NodeClient, prefix: str, limit: int) -> tuple[list[Any], bool]:

@@ -51,16 +51,17 @@ def read_list(name: str, address: str) -> list[Page]:
 
     Raises: UsageError when it cannot be read, or a line is no URL.
     """
+    source = "standard input" if name == "-" else name
     try:
         with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
             data = file.read(LIST_BYTES + 1)
         text = data.decode()
     except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+        raise UsageError(f"cannot read {source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {name}: it is not text") from error
+        raise UsageError(f"cannot read {source}: it is not text") from error
     if len(data) > LIST_BYTES:
-        raise UsageError(f"{name} is over {LIST_BYTES >> 20} MiB", hint="split it")
+        raise UsageError(f"{source} is over {LIST_BYTES >> 20} MiB", hint="split it")
     wanted: dict[Page, None] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
@@ -68,7 +69,7 @@ def read_list(name: str, address: str) -> list[Page]:
             try:
                 wanted[page_of(line, address)] = None
             except UsageError as error:
-                raise UsageError(f"{name}, line {number}: {error}") from error
+                raise UsageError(f"{source}, line {number}: {error}") from error
     if not wanted:
-        raise UsageError(f"{name} lists no pages", hint="one URL or path a line")
+        raise UsageError(f"{source} lists no pages", hint="one URL or path a line")
     return list(wanted)

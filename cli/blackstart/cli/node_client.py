@@ -43,6 +43,14 @@ class NodeClient:
         except ValueError as error:
             raise self._stranger(response) from error
 
+    def purge(self, what: dict[str, Any]) -> int:
+        """Have it forget pages; returns how many entries those were."""
+        response = self._ask("POST", "purge", json=what)
+        try:
+            return int(response.json()["purged"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._stranger(response) from error
+
     def metrics(self) -> str:
         """All that it counts, in Prometheus' text format."""
         text = self._get("metrics").text
@@ -57,8 +65,11 @@ class NodeClient:
             raise stranger(self.address, "its health is not that of a node")
 
     def _get(self, page: str, query: Any = None) -> httpx2.Response:
+        return self._ask("GET", page, params=query)
+
+    def _ask(self, method: str, page: str, **content: Any) -> httpx2.Response:
         try:
-            response = self._http.get(self.address + OWN_PAGES + page, params=query)
+            response = self._http.request(method, self.address + OWN_PAGES + page, **content)
         except httpx2.ConnectError as error:
             raise unreachable(self.address) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from blackstart.cdn.message import Headers, Request, Response
 from blackstart.errors import HopError
@@ -173,10 +174,14 @@ async def test_an_answer_that_breaks_off_ends_with_a_reset(
 ) -> None:
     async with serve() as site, site.client() as client:
         site.node.at_once = lambda request: Response(200, headers, pieces)
-        await client.send(data)
-        with pytest.raises(ConnectionResetError):
-            await client.rest()
-        assert pieces.closed.is_set()
+        with capture_logs() as lines:
+            await client.send(data)
+            with pytest.raises(ConnectionResetError):
+                await client.rest()
+            assert pieces.closed.is_set()
+        assert [line["error"] for line in lines] == [
+            "cut off" if pieces.error else "a body shorter than its Content-Length"
+        ]
 
 
 async def test_a_body_longer_than_its_length_is_cut_before_it_can_be_a_next_answer(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import pytest
@@ -225,3 +226,19 @@ async def test_too_many_connections_in_all_are_refused(serve: Serve) -> None:
             status, _, body = await second.answer()
             assert status == 503
             assert b"too many connections" in body
+
+
+async def test_only_some_of_a_crowd_are_told_why_they_are_refused(serve: Serve) -> None:
+    limits = Limits(connections=1, linger_s=60)
+    async with serve(limits) as site, AsyncExitStack() as crowd:
+        first = await crowd.enter_async_context(site.client())
+        await first.send(get())
+        assert (await first.answer())[0] == 200
+        for _ in range(64):
+            told = await crowd.enter_async_context(site.client())
+            assert (await told.answer())[0] == 503
+        last = await crowd.enter_async_context(site.client())
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await last.answer()
+        await first.send(get())
+        assert (await first.answer())[0] == 200

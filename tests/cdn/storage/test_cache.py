@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from blackstart.cdn.storage import Cache
+from blackstart.cdn.storage import Cache, DiskTier
 from blackstart.cdn.storage.contents import MOST_VARIANTS
 from blackstart.errors import StorageError, UsageError
 
@@ -71,6 +71,19 @@ def test_a_full_plan_evicts_its_own_and_no_other_plan_s(clock, stored) -> None:
     assert cache.memory.quotas.used_bytes("free") <= 5_000
     cache.drop(cache.entries())
     assert [cache.memory.quotas.used_bytes(plan) for plan in ("free", "pro")] == [0, 0]
+
+
+async def test_what_visitors_send_to_choose_a_variant_counts(clock, stored, tmp_path) -> None:
+    disk = DiskTier(tmp_path, {"free": 2_000_000}, clock)
+    cache = Cache(clock, {"free": 1_000_000}, disk=disk)
+    await cache.open()
+    for number in range(400):
+        agent = f"{number} ".ljust(20_000)
+        stored(cache, f"a.example /{number % 20}", selecting=(("user-agent", agent),))
+    held = cache.entries()
+    assert sum(len(entry.selecting[0][1] or "") for entry in held) < 2_000_000
+    assert sum(20_000 for entry in held if entry.body is not None) < 1_000_000
+    await cache.close()
 
 
 def test_one_object_gets_no_more_than_its_share(clock, make_entry) -> None:

@@ -290,15 +290,20 @@ async def test_a_folder_belongs_to_one_process(opened, clock, tmp_path) -> None:
         assert cache.disk_state == "ok"
 
 
+@pytest.mark.parametrize(
+    ("folder", "reason"), [("file/cache", "Not a directory"), ("file", "it is no folder")]
+)
 async def test_a_folder_that_cannot_be_used_leaves_the_cache_to_memory(
-    clock, tmp_path, stored
+    clock, tmp_path, stored, folder, reason
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    disk = DiskTier(tmp_path / "file" / "cache", QUOTAS, clock)
+    disk = DiskTier(tmp_path / folder, QUOTAS, clock)
     cache = Cache(clock, QUOTAS, disk=disk)
     with capture_logs() as logs:
         await cache.open()
     assert [line["event"] for line in logs] == ["cache folder cannot be used"]
+    assert reason in logs[0]["error"]
+    assert logs[0]["instead"] == "memory only"
     assert cache.disk_state == "off"
     entry = stored(cache)
     assert cache.lookup(KEY) == (entry,)

@@ -102,6 +102,48 @@ async def test_a_body_too_long_to_keep_waits_for_the_slowest_reader(
     assert intake.followers == 0
 
 
+async def test_a_reader_who_takes_nothing_is_cut_off_when_others_wait(make_entry) -> None:
+    clock = VirtualClock(0.0, Seed(1))
+    cache = Cache(clock, {"free": 1_000_000}, largest_share=1, gather_bytes=10_000)
+    intake = begin(cache, make_entry())
+    idle, alone = intake.follow(), []
+
+    async def writer() -> None:
+        for _ in range(10):
+            intake.write(bytes(WINDOW_BYTES))
+            await intake.drain()
+        intake.commit()
+
+    async def reader() -> None:
+        alone.append(await whole(intake.follow()))
+
+    clock.spawn("reader", reader())
+    clock.spawn("writer", writer())
+    await clock.run_until(100)
+    await clock.close()
+    assert [len(body) for body in alone] == [10 * WINDOW_BYTES]
+    with pytest.raises(HopError, match="took nothing"):
+        await anext(idle)
+    assert intake.followers == 0
+
+
+async def test_a_reader_who_takes_nothing_may_when_nobody_else_waits(make_entry) -> None:
+    clock = VirtualClock(0.0, Seed(1))
+    cache = Cache(clock, {"free": 1_000_000}, largest_share=1, gather_bytes=10_000)
+    intake = begin(cache, make_entry())
+    idle = intake.follow()
+
+    async def writer() -> None:
+        for _ in range(10):
+            intake.write(bytes(WINDOW_BYTES))
+            await intake.drain()
+
+    clock.spawn("writer", writer())
+    await clock.run_until(100)
+    await clock.close()
+    assert len(await anext(idle)) == WINDOW_BYTES
+
+
 async def test_nobody_needs_to_read(cache, make_entry) -> None:
     intake = begin(cache, make_entry())
     for _ in range(10):

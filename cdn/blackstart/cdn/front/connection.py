@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 _KEPT_BYTES = 64 * 1024
 # Requests in one read that are answered before other connections have their turn.
 _ANSWERS_A_TURN = 32
+# So many clients beyond the limit are told, and may read why; each holds a socket meanwhile.
+_TOLD_WHY = 64
 _JOINED_BYTES = 64 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -75,8 +77,12 @@ class Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         address = plain_address(peer[0]) if isinstance(peer, tuple) else None
         self._awaits_proxy_header = shared.trusted.proxy_protocol and shared.trusted.trusts(address)
+        beyond = len(shared.connections) - shared.limits.connections
         try:
-            if len(shared.connections) > shared.limits.connections:
+            if beyond > _TOLD_WHY:
+                self.abort()
+                return
+            if beyond > 0:
                 raise Refusal(503, "there are too many connections")
             self._has_client(address)
         except Refusal as refusal:

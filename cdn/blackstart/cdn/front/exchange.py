@@ -19,6 +19,7 @@ from blackstart.cdn.front.writing import (
     start_line_and_fields,
 )
 from blackstart.cdn.message import Request, Response, close_body, plain
+from blackstart.errors import BlackstartError
 
 if TYPE_CHECKING:
     from blackstart.cdn.front.connection import Connection
@@ -70,7 +71,8 @@ class Exchange:
             # Whoever cancelled it takes care of the connection.
             raise
         except Exception as error:
-            log.warning("answer broken off", host=self._request.host, error=repr(error))
+            reason = str(error) if isinstance(error, BlackstartError | BadAnswer) else repr(error)
+            log.warning("answer broken off", host=self._request.host, error=reason)
         finally:
             self._note()
             self._connection.ended(self, complete)

@@ -78,7 +78,7 @@ def timed_out(reason: object, *, head_came: bool) -> TimedOutError:
     return TimedOutError(_text(reason), hint=_HINT)
 
 
-_HINT = "is it running, and is BLACKSTART_ORIGIN_URL right?"
+_HINT = "is it running, and is the origin's URL right?"
 
 
 def _text(reason: object) -> str:

@@ -29,7 +29,7 @@ ENTRY_BYTES = 1024
 
 def cost(entry: Entry, body_bytes: int) -> int:
     """What an entry counts for in its plan's disk space."""
-    return ENTRY_BYTES + len(entry.key) + len(entry.head) + body_bytes
+    return ENTRY_BYTES + entry.text_bytes + body_bytes
 
 
 class DiskTier:
@@ -85,7 +85,14 @@ class DiskTier:
         try:
             table, opening, self.position = await asyncio.to_thread(self._folder.take)
         except (OSError, sqlite3.Error) as error:
-            log.warning("cache folder cannot be used", folder=str(folder), error=str(error))
+            # `mkdir` calls a file that is in the way by a name that explains nothing.
+            in_the_way = isinstance(error, FileExistsError)
+            log.warning(
+                "cache folder cannot be used",
+                folder=str(folder),
+                error="it is no folder" if in_the_way else str(error),
+                instead="memory only",
+            )
             return False
         self.first_number = self._next_number = first_number(opening)
         self._writer = Writer(table, self._files, self._folder.path_of, opening, report)

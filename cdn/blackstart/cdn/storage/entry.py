@@ -11,6 +11,10 @@ Part = tuple[int, int, int]
 Selecting = tuple[tuple[str, str | None], ...]
 
 
+# What a tuple of one field and the objects in it take beside the text.
+_FIELD_BYTES = 128
+
+
 class OnDisk(Link):
     """Where an entry's body lies on disk: `number` names the file."""
 
@@ -62,3 +66,11 @@ class Entry(Link):
     def headers(self) -> Headers:
         """The stored fields."""
         return Headers.from_packed(self.head)
+
+    @property
+    def text_bytes(self) -> int:
+        """What key, fields and the visitor's part in the choice of a variant take."""
+        size = len(self.key) + len(self.head)
+        for name, value in self.selecting:
+            size += _FIELD_BYTES + len(name) + len(value or "")
+        return size

@@ -13,6 +13,8 @@ from blackstart.errors import HopError, StorageError
 
 WINDOW_BYTES = 1024 * 1024
 READ_BYTES = 256 * 1024
+PATIENCE_S = 5.0
+"""For how long one reader that takes nothing may hold up others."""
 
 
 class Spool(Protocol):
@@ -48,7 +50,8 @@ class Intake:
     Up to `gather_bytes` are gathered in memory. A longer body goes to a file as
     it arrives, if the disk takes up to `limit_bytes`; readers that fell behind
     read the file. One that cannot be kept goes through a window: the writer
-    waits for the slowest reader, and nobody new can join.
+    waits for the slowest reader, and nobody new can join. Who takes nothing for
+    `PATIENCE_S` while others wait is cut off.
     """
 
     def __init__(
@@ -88,6 +91,11 @@ class Intake:
         return self._start == 0 or (self._spool is not None and not self._spool.failed)
 
     @property
+    def keeps(self) -> bool:
+        """Whether what has come so far, and is announced, is not more than the cache takes."""
+        return self._keeps
+
+    @property
     def followers(self) -> int:
         """How many read."""
         return len(self._followers)
@@ -115,7 +123,8 @@ class Intake:
             if self._room is None:
                 self._room = self._clock.event()
             self._room.clear()
-            await self._room.wait()
+            if not await self._room.wait(PATIENCE_S):
+                self._cut_off_the_slowest()
 
     def commit(self) -> bool:
         """The body is whole: keep it. False when it is not kept; who reads gets all of it anyway.
@@ -189,6 +198,16 @@ class Intake:
         if self._room is not None and not self._is_full():
             self._room.set()
 
+    def _cut_off_the_slowest(self) -> None:
+        """Let nobody hold up those who have read nearly all that came."""
+        positions = [follower.position for follower in self._followers]
+        if self._keeps or max(positions, default=0) < self.size - WINDOW_BYTES // 2:
+            return
+        slowest = min(positions)
+        for follower in [each for each in self._followers if each.position == slowest]:
+            follower.is_cut_off = True
+            self._left(follower)
+
     def _progressed(self) -> None:
         """The file has grown, or failed."""
         self._shrink()
@@ -216,6 +235,7 @@ class Follower:
 
     def __init__(self, intake: Intake) -> None:
         self.position = 0
+        self.is_cut_off = False
         self._index = 0
         self._intake = intake
         self._news: Event | None = None
@@ -226,6 +246,8 @@ class Follower:
     async def __anext__(self) -> bytes:
         intake = self._intake
         while True:
+            if self.is_cut_off:
+                raise HopError("this reader took nothing while others waited for more")
             if intake._error is not None:
                 intake._left(self)
                 raise HopError(intake._error.message, hint=intake._error.hint)

@@ -13,7 +13,7 @@ ENTRY_BYTES = 512
 
 def cost(entry: Entry, body_bytes: int) -> int:
     """What an entry counts for in its plan's memory."""
-    return ENTRY_BYTES + len(entry.key) + len(entry.head) + body_bytes
+    return ENTRY_BYTES + entry.text_bytes + body_bytes
 
 
 class MemoryTier:

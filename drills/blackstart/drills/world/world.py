@@ -48,5 +48,7 @@ class World:
 
     async def take_snapshot(self) -> None:
         """Copy the deploys into the bucket, as the scheduled timer does."""
-        snapshot = await self.snapshots.take(self.services.store, self.clock)
+        snapshot = await self.snapshots.take(
+            self.services.store.database, self.clock, self.seed.fork("snapshots")
+        )
         self.journal("snapshot.taken", snapshot.id, deploys=snapshot.deploy_count)

@@ -1,0 +1,42 @@
+"""`blackstart cdn purge`: have one node forget pages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from blackstart.cli.cdn_options import NodeUrl, open_node, page_of
+from blackstart.errors import UsageError
+
+
+def purge(
+    urls: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="URL",
+            help="Pages, with all their variants: URLs, or paths on the node's own host.",
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TAG", help="Pages whose Cache-Tag has this tag (repeatable)."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="All pages.")] = False,
+    soft: Annotated[
+        bool,
+        typer.Option("--soft", help="Keep them, stale: to cover for a failing origin."),
+    ] = False,
+    node: NodeUrl = None,
+) -> None:
+    """Have a node forget pages. BLACKSTART_PURGE_TOKEN says who asks."""
+    if everything == bool(urls or tag):
+        raise UsageError("purge what?", hint="name URLs or --tag TAG, or else --everything")
+    with open_node(node, with_token=True) as client:
+        what: dict[str, Any] = {"everything": True} if everything else {}
+        if urls:
+            what["urls"] = [f"http://{page_of(url, client.address)}" for url in urls]
+        if tag:
+            what["tags"] = tag
+        purged = client.purge({**what, "soft": soft})
+    print(f"{purged} {'made stale' if soft else 'purged'}")

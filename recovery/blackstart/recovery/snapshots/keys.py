@@ -1,0 +1,19 @@
+"""Where snapshots lie in the object store."""
+
+from __future__ import annotations
+
+PREFIX = "snapshots/"
+MANIFESTS = f"{PREFIX}manifests/"
+CHUNKS = f"{PREFIX}chunks/"
+TAKES = f"{PREFIX}takes/"
+COLLECTING = f"{PREFIX}collecting"
+
+
+def manifest_key(snapshot_id: str) -> str:
+    """A snapshot exists when this does."""
+    return f"{MANIFESTS}{snapshot_id}"
+
+
+def chunk_key(name: str) -> str:
+    """A name begins with the digest of what it holds: its first two digits are fan-out."""
+    return f"{CHUNKS}{name[:2]}/{name}"

@@ -1,0 +1,224 @@
+"""What a snapshot is: its collections, and of which chunks each consists.
+
+A manifest is one object: a line of JSON that says what follows and with which
+SHA-256, then the chunk index, compressed and perhaps sealed. It is written
+last, so that a snapshot exists when it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import zstandard
+from bson import json_util
+
+from blackstart.errors import BlackstartError, DigestMismatchError, UsageError
+from blackstart.recovery.snapshots.keys import manifest_key
+from blackstart.recovery.snapshots.sealing import KEY_VARIABLE, Sealer
+
+FORMAT = "blackstart-snapshot-1"
+MAX_INDEX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One run of documents in `_id` order: which, how many, and under which digest.
+
+    `base` is the digest of the chunk it is kept as a patch of, None when it
+    stands alone. `stored_bytes` is its size in the object store.
+    """
+
+    digest: str
+    base: str | None
+    first_id: bytes
+    last_id: bytes
+    count: int
+    raw_bytes: int
+    stored_bytes: int
+
+    @property
+    def name(self) -> str:
+        """What it is kept under."""
+        return self.digest if self.base is None else f"{self.digest}.{self.base}"
+
+
+@dataclass(frozen=True)
+class SnapshotCollection:
+    """One collection: its chunks in `_id` order, its indexes and options as MongoDB lists them."""
+
+    chunks: tuple[Chunk, ...]
+    indexes: tuple[dict[str, Any], ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return sum(chunk.count for chunk in self.chunks)
+
+    @property
+    def raw_bytes(self) -> int:
+        return sum(chunk.raw_bytes for chunk in self.chunks)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot in a list: when it was taken, of what, and how much it holds.
+
+    `consistent` says whether all collections show the same moment, that of `taken_at`.
+    """
+
+    id: str
+    taken_at: datetime
+    database: str
+    consistent: bool
+    counts: Mapping[str, int]
+    raw_bytes: int
+    stored_bytes: int
+    sealed: bool = False
+
+    @property
+    def deploy_count(self) -> int:
+        return self.counts.get("deploys", 0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds no deploys: a backup of nothing."""
+        return self.deploy_count == 0
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A snapshot with its chunk index."""
+
+    snapshot: Snapshot
+    collections: Mapping[str, SnapshotCollection]
+
+    def chunks(self) -> dict[str, Chunk]:
+        """Every chunk by its digest."""
+        found = (chunk for each in self.collections.values() for chunk in each.chunks)
+        return {chunk.digest: chunk for chunk in found}
+
+    def names(self) -> set[str]:
+        """The names of all objects it needs, the bases of patches among them."""
+        chunks = self.chunks().values()
+        return {chunk.name for chunk in chunks} | {chunk.base for chunk in chunks if chunk.base}
+
+    def encode(self, sealer: Sealer | None) -> bytes:
+        snapshot = self.snapshot
+        index = json_util.dumps({name: _rows(each) for name, each in self.collections.items()})
+        body = zstandard.compress(index.encode(), 3)
+        if sealer:
+            body = sealer.seal(body, manifest_key(snapshot.id))
+        head = {
+            "format": FORMAT,
+            "id": snapshot.id,
+            "taken_at": snapshot.taken_at.isoformat(),
+            "database": snapshot.database,
+            "consistent": snapshot.consistent,
+            "counts": dict(snapshot.counts),
+            "raw_bytes": snapshot.raw_bytes,
+            "stored_bytes": snapshot.stored_bytes,
+            "sealed": sealer is not None,
+        }
+        return _with_sum(head, body)
+
+
+def decode_summary(data: bytes, snapshot_id: str) -> Snapshot:
+    """What a list shows. Raises: DigestMismatchError for a manifest that is damaged."""
+    return _summary(_checked(data, snapshot_id)[0], snapshot_id)
+
+
+def decode(data: bytes, snapshot_id: str, sealer: Sealer | None) -> Manifest:
+    """A manifest with its index.
+
+    Raises: DigestMismatchError when it is damaged, UsageError when it is sealed and no key is set.
+    """
+    head, body = _checked(data, snapshot_id)
+    snapshot = _summary(head, snapshot_id)
+    if snapshot.sealed:
+        if sealer is None:
+            raise UsageError(f"snapshot {snapshot_id} is sealed", hint=f"set {KEY_VARIABLE}")
+        body = sealer.open(body, manifest_key(snapshot_id))
+    try:
+        index = json_util.loads(
+            zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_INDEX_BYTES)
+        )
+        collections = {name: _collection(rows) for name, rows in index.items()}
+    except (ValueError, TypeError, KeyError, zstandard.ZstdError) as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    return Manifest(snapshot, collections)
+
+
+def _with_sum(head: Mapping[str, Any], body: bytes) -> bytes:
+    told = json.dumps(head, sort_keys=True, separators=(",", ":")).encode()
+    sha256 = hashlib.sha256(told + b"\n" + body).hexdigest().encode()
+    return sha256 + b"\n" + told + b"\n" + body
+
+
+def _checked(data: bytes, snapshot_id: str) -> tuple[dict[str, Any], bytes]:
+    sha256, _, rest = data.partition(b"\n")
+    if hashlib.sha256(rest).hexdigest().encode() != sha256:
+        raise _damaged(snapshot_id, "its bytes have another digest")
+    told, _, body = rest.partition(b"\n")
+    try:
+        head = json.loads(told)
+    except ValueError as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise _damaged(snapshot_id, "it is of a format this version does not read")
+    return head, body
+
+
+def _summary(head: Mapping[str, Any], snapshot_id: str) -> Snapshot:
+    try:
+        found = Snapshot(
+            id=head["id"],
+            taken_at=datetime.fromisoformat(head["taken_at"]),
+            database=head["database"],
+            consistent=head["consistent"],
+            counts=head["counts"],
+            raw_bytes=head["raw_bytes"],
+            stored_bytes=head["stored_bytes"],
+            sealed=head["sealed"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(snapshot_id, str(error)) from error
+    if found.id != snapshot_id:
+        raise _damaged(snapshot_id, f"it is that of {found.id}")
+    return found
+
+
+def _rows(collection: SnapshotCollection) -> dict[str, Any]:
+    return {
+        "options": collection.options,
+        "indexes": list(collection.indexes),
+        "chunks": [
+            [
+                chunk.digest,
+                chunk.base,
+                b64encode(chunk.first_id).decode(),
+                b64encode(chunk.last_id).decode(),
+                chunk.count,
+                chunk.raw_bytes,
+                chunk.stored_bytes,
+            ]
+            for chunk in collection.chunks
+        ],
+    }
+
+
+def _collection(rows: Mapping[str, Any]) -> SnapshotCollection:
+    chunks = (
+        Chunk(digest, base, b64decode(first), b64decode(last), *numbers)
+        for digest, base, first, last, *numbers in rows["chunks"]
+    )
+    return SnapshotCollection(tuple(chunks), tuple(rows["indexes"]), rows["options"])
+
+
+def _damaged(snapshot_id: str, why: str) -> BlackstartError:
+    return DigestMismatchError(f"the manifest of snapshot {snapshot_id} is damaged: {why}")

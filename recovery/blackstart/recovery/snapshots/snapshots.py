@@ -1,0 +1,148 @@
+"""The snapshots in a bucket: take one, list them, open one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+
+from blackstart.clock import Clock
+from blackstart.errors import (
+    BlackstartError,
+    ConflictError,
+    DigestMismatchError,
+    NotFoundError,
+    ObjectNotFoundError,
+    UsageError,
+)
+from blackstart.recovery.snapshots.chunks import Chunks
+from blackstart.recovery.snapshots.keys import COLLECTING, MANIFESTS, manifest_key
+from blackstart.recovery.snapshots.leases import is_held
+from blackstart.recovery.snapshots.manifest import Manifest, Snapshot, decode, decode_summary
+from blackstart.recovery.snapshots.reading import SnapshotReader
+from blackstart.recovery.snapshots.sealing import Sealer
+from blackstart.recovery.snapshots.source import Database
+from blackstart.recovery.snapshots.taking import Progress, Take
+from blackstart.seed import Seed
+from blackstart.store import ObjectStore
+
+_AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class DamagedSnapshot:
+    """A manifest that is there and cannot be read: listed by name, never passed over."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the bucket holds, oldest first."""
+
+    snapshots: tuple[Snapshot, ...]
+    damaged: tuple[DamagedSnapshot, ...]
+
+
+class Snapshots:
+    """All snapshots in an object store. Raises (all methods): StorageError."""
+
+    def __init__(self, objects: ObjectStore, *, sealer: Sealer | None = None) -> None:
+        self._objects = objects
+        self.chunks = Chunks(objects, sealer)
+
+    async def take(
+        self, database: Database, clock: Clock, seed: Seed, *, progress: Progress | None = None
+    ) -> Snapshot:
+        """Copy every collection into the bucket.
+
+        Raises: DatabaseError; ConflictError while the bucket is being cleared of old chunks.
+        """
+        snapshot_id = _new_id(clock.now(), seed)
+        take = Take(self.chunks, clock, snapshot_id)
+        await take.begin()
+        try:
+            if await is_held(self._objects, clock, COLLECTING):
+                raise ConflictError(
+                    "old snapshots are being removed at this moment", hint="try again in a minute"
+                )
+            previous = await self._previous(database.name)
+            return (await take.run(database, previous, progress)).snapshot
+        finally:
+            await take.end()
+
+    async def listing(self) -> Listing:
+        """Every snapshot, and every manifest that cannot be read."""
+        snapshots, damaged = [], []
+        for key in await self._objects.list_keys(MANIFESTS):
+            snapshot_id = key.removeprefix(MANIFESTS)
+            try:
+                data = await self._objects.get(key)
+                snapshots.append(decode_summary(data, snapshot_id))
+            except ObjectNotFoundError:
+                continue
+            except DigestMismatchError as error:
+                damaged.append(DamagedSnapshot(snapshot_id, error.message))
+        return Listing(tuple(snapshots), tuple(damaged))
+
+    async def all(self) -> list[Snapshot]:
+        """Every snapshot that can be listed, oldest first."""
+        return list((await self.listing()).snapshots)
+
+    async def newest(self, *, before: datetime | None = None) -> Snapshot | None:
+        """The one taken last, or last before a moment; None when there is none.
+
+        After a bad write the newest snapshot may hold the damage: say when it was.
+        """
+        found = [each for each in await self.all() if before is None or each.taken_at < before]
+        return found[-1] if found else None
+
+    async def manifest(self, snapshot_id: str) -> Manifest:
+        """Raises: NotFoundError, DigestMismatchError, UsageError when no key is set."""
+        if not _ID.fullmatch(snapshot_id):
+            raise UsageError(
+                f"{snapshot_id!r} is no snapshot's id", hint="`blackstart snapshot list` shows them"
+            )
+        try:
+            data = await self._objects.get(manifest_key(snapshot_id))
+        except ObjectNotFoundError as error:
+            raise NotFoundError(
+                f"no snapshot {snapshot_id}", hint="`blackstart snapshot list` shows them"
+            ) from error
+        return decode(data, snapshot_id, self.chunks.sealer)
+
+    async def open(self, snapshot_id: str) -> SnapshotReader:
+        """Read a manifest, and no more. Raises: as `manifest`."""
+        return SnapshotReader(await self.manifest(snapshot_id), self.chunks)
+
+    async def deploys(self, snapshot: Snapshot) -> AsyncIterator[dict[str, Any]]:
+        """Every deploy document in a snapshot, in `_id` order, as the database gives it."""
+        reader = await self.open(snapshot.id)
+        async for raw in reader.scan("deploys"):
+            yield bson.decode(raw.raw, _AWARE)
+
+    async def _previous(self, database: str) -> Manifest | None:
+        """What a new snapshot of a database can build on."""
+        sealed = self.chunks.sealer is not None
+        for snapshot in reversed(await self.all()):
+            if snapshot.database != database or snapshot.sealed != sealed:
+                continue
+            try:
+                return await self.manifest(snapshot.id)
+            except BlackstartError:
+                # It is damaged, or under another key: an older one may do.
+                continue
+        return None
+
+
+def _new_id(at: datetime, seed: Seed) -> str:
+    """Ids sort by time, to the millisecond; two of one millisecond still differ."""
+    drawn = seed.random.getrandbits(24)
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03}Z-{drawn:06x}"

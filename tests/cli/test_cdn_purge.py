@@ -1,0 +1,49 @@
+"""Purging one node by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import FakeApi
+
+Call = Callable[..., Any]
+PURGE = "POST /.blackstart/purge"
+
+
+@pytest.fixture
+def node(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    """A node that forgets three pages whatever it is asked."""
+    monkeypatch.setenv("BLACKSTART_NODE_URL", fake_api.url)
+    monkeypatch.setenv("BLACKSTART_PURGE_TOKEN", "secret")
+    fake_api.answer(PURGE, {"purged": 3})
+    return fake_api
+
+
+def test_pages_and_tags_are_purged_together(call: Call, node: FakeApi) -> None:
+    purged = call(
+        "cdn", "purge", "/a b", "https://Docs.Localhost/x?y", "--tag", "t1", "--tag", "t2"
+    )
+    assert (purged.code, purged.out, purged.err) == (0, "3 purged\n", "")
+    host = node.url.removeprefix("http://")
+    assert json.loads(node.bodies[-1]) == {
+        "urls": [f"http://{host}/a%20b", "http://docs.localhost/x?y"],
+        "tags": ["t1", "t2"],
+        "soft": False,
+    }
+    assert node.fields[-1]["authorization"] == "Bearer secret"
+
+
+def test_everything_can_be_made_stale(call: Call, node: FakeApi) -> None:
+    assert call("cdn", "purge", "--everything", "--soft").out == "3 made stale\n"
+    assert json.loads(node.bodies[-1]) == {"everything": True, "soft": True}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--soft"], ["/a", "--everything"], ["ftp://a/b"]])
+def test_what_is_unclear_is_not_purged(call: Call, node: FakeApi, arguments: list[str]) -> None:
+    refused = call("cdn", "purge", *arguments)
+    assert (refused.code, refused.out, node.asked) == (2, "", [])
