@@ -119,15 +119,18 @@ def _base(entry: Entry, *fields: tuple[str, str]) -> Headers:
 
 
 def _from_part(request: Request, entry: Entry, headers: Headers, body: bytes) -> Response:
-    """A part of a stored part: `rules.decision` saw that it is in there."""
+    """A part of a part, or all of one that an origin gave in the place of what was asked for."""
     assert entry.part is not None
-    first, _, size = entry.part
+    first, end, size = entry.part
     shape = shape_of(request, 206, headers, size, entry.stored_at)
+    if isinstance(shape, NotModified):
+        return Response(304, not_modified_headers(headers))
     if isinstance(shape, Parts) and len(shape.parts) == 1:
         part = shape.parts[0]
-        content = body[part[0] - first : part[1] - first]
-        return Response(206, part_headers(headers, part, size), content)
-    return _shaped(request, 206, headers, shape, body, size)
+        if first <= part[0] and part[1] <= end:
+            content = body[part[0] - first : part[1] - first]
+            return Response(206, part_headers(headers, part, size), content)
+    return Response(206, headers, b"" if request.method == "HEAD" else body)
 
 
 def _shaped(

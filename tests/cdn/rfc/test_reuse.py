@@ -190,6 +190,18 @@ async def test_a_stale_response_in_the_place_of_an_error(bench, directive, used,
         assert response.headers.get("age") == "10"
 
 
+async def test_a_stored_error_stands_in_for_no_other(bench) -> None:
+    bench.says(503, {"cache-control": "max-age=1"}, b"older")
+    await bench.visit()
+    bench.clock.advance(2)
+    bench.says(500, {"cache-control": "max-age=1"}, b"newer")
+    response = await bench.visit()
+    assert (response.status, response.body) == (500, b"newer")
+    bench.clock.advance(2)
+    bench.origin.answer = HopError("down")
+    assert (await bench.visit()).status == 502
+
+
 async def test_a_visitor_may_ask_for_a_longer_window(bench) -> None:
     bench.says(200, {"cache-control": "max-age=1, stale-if-error=1"})
     await bench.visit()

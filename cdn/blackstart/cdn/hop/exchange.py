@@ -10,7 +10,8 @@ from typing import Protocol
 import httptools
 
 from blackstart.cdn.hop.failures import broken_off, no_answer, unanswered
-from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail
+from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail, promised_s
+from blackstart.cdn.hop.mending import is_mendable, mended
 from blackstart.cdn.message import HOP_BY_HOP, Headers
 from blackstart.errors import HopError
 
@@ -27,8 +28,8 @@ class Carrier(Protocol):
 
     def resume(self) -> None: ...
 
-    def done(self, *, reusable: bool) -> None:
-        """The answer is complete."""
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
+        """The answer is complete; the origin may have said how long it keeps the connection."""
         ...
 
     def abort(self) -> None:
@@ -43,9 +44,9 @@ class Exchange:
     its end or closes it with `aclose`. `failure` is set once nothing more will
     come: a body's reader is given what had arrived before it is raised.
 
-    The parser is as strict as it can be, and stricter than a proxy must be: white
-    space before a field's colon, which RFC 9112 section 5.1 has removed, and a
-    folded line (5.2) are refused like all that two readers could read in two ways.
+    The parser is as strict as it can be: a folded line (RFC 9112 section 5.2) is refused
+    like all that two readers could read in two ways. A head that it refuses is tried once
+    more after repairs that the RFC asks for.
     """
 
     __slots__ = (
@@ -59,11 +60,14 @@ class Exchange:
         "_held",
         "_interim",
         "_max_head_bytes",
+        "_mending",
         "_method",
         "_pairs",
         "_parser",
         "_paused",
         "_progress",
+        "_promised_s",
+        "_raw",
         "_reusable",
         "_waiter",
         "complete",
@@ -88,12 +92,15 @@ class Exchange:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pairs: list[tuple[str, str]] = []
         self._held: bytearray | None = bytearray() if method == "HEAD" else None
+        self._raw: bytes | None = b""  # What came, while it may be repaired.
+        self._mending = False
         self._fed_bytes = 0
         self._field_bytes = 0
         self._progress = False
         self._framing: Framing | None = None
         self._announces = False
         self._reusable = False
+        self._promised_s: int | None = None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
@@ -119,11 +126,10 @@ class Exchange:
                 self.fail(no_answer("it does not speak HTTP/1.1"))
                 return
         self._progress = False
+        if self._raw is not None:
+            self._raw += data
         try:
-            if self._held is None:
-                parser.feed_data(data)
-            else:
-                self._feed_heads(parser, data)
+            self._parse(parser, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete:
                 self.fail(self._broken(error))
@@ -226,6 +232,7 @@ class Exchange:
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
+        self._raw = None
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         pairs, self._pairs = self._pairs, []
@@ -240,9 +247,11 @@ class Exchange:
         listed = [value.lower() for name, value in pairs if name == "connection"]
         options = [option.strip() for option in ",".join(listed).split(",")] if listed else []
         self._reusable = keeps_alive(version, options) and framing is not Framing.CLOSE
+        if self._reusable:
+            self._promised_s = promised_s([value for name, value in pairs if name == "keep-alive"])
         if framing is Framing.NONE:
             self._reusable = self._reusable and not may_trail(lengths, codings)
-            self.complete = self._held is not None
+            self.complete = self._method == "HEAD"
         if status == 204:
             # It has none (RFC 9110 section 8.6), so nobody must be told to wait for one.
             pairs = [pair for pair in pairs if pair[0] != "content-length"]
@@ -277,6 +286,25 @@ class Exchange:
         if status != 100 and self._interim is not None:
             self._interim(status, Headers.trusted(tuple(pairs)).end_to_end())
 
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        """Feed the parser; a first head that it refuses is mended, and fed once more."""
+        try:
+            if self._held is None:
+                parser.feed_data(data)
+            else:
+                self._feed_heads(parser, data)
+            return
+        except httptools.HttpParserError:
+            raw, self._raw = self._raw, None
+            if raw is None or not is_mendable(raw):
+                raise
+        self._mending = True
+        self._held = bytearray()
+        self._pairs = []
+        self._field_bytes = 0
+        self._parser = parser = httptools.HttpResponseParser(self)
+        self._feed_heads(parser, raw)
+
     def _feed_heads(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         # The parser would wait for the body that an answer to HEAD announces and does not have.
         held = self._held
@@ -285,7 +313,14 @@ class Exchange:
         while (end := held.find(b"\r\n\r\n")) >= 0 and not self.complete:
             part = bytes(held[: end + 4])
             del held[: end + 4]
+            if self._mending:
+                part = mended(part) or part
+            self._mending = False
             parser.feed_data(part)
+            if self._method != "HEAD":
+                self._held = None
+                parser.feed_data(bytes(held))
+                return
         self.excess = self.complete and bool(held)
 
     def _count(self, size: int) -> bool:
@@ -314,7 +349,7 @@ class Exchange:
         if self._paused:
             self._paused = False
             self._carrier.resume()
-        self._carrier.done(reusable=self._reusable and not self.excess)
+        self._carrier.done(reusable=self._reusable and not self.excess, promised_s=self._promised_s)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

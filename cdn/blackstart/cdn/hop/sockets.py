@@ -21,8 +21,9 @@ class SocketHop:
     A small body that comes with its head is bytes; any other streams, and
     raises HopError when it breaks off. `read_timeout_s` is the longest silence
     of the origin; `first_byte_timeout_s` another one for the start of its answer.
-    Connections are kept for `idle_timeout_s`, less than most origins do; after
-    `rest_s` without use one may prove closed, and the request goes to a fresh one.
+    Connections are kept for `idle_timeout_s`, less than most origins do, and less than an
+    origin says that it keeps them; where it says nothing, one may prove closed after
+    `rest_s` without use, and the request goes to a fresh one.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class SocketHop:
             return await self._ask(connection, request, data)
         except UnansweredError:
             # A connection that rested may be closed by the origin just while it is taken. One that
-            # was busy a moment ago was closed because of this request: asking again may do harm.
-            rested = connection.rested_s > self._rest_s
+            # was busy a moment ago, or was promised to live on, was closed because of this
+            # request: asking again may do harm.
+            rested = connection.rested_s > self._rest_s and not connection.promised
             if not rested or request.method not in IDEMPOTENT:
                 raise
         return await self._ask(await self.pool.take(fresh=True), request, data)

@@ -54,6 +54,16 @@ class SnapshotReader:
         found = self.manifest.collections.get(collection)
         return [dict(each) for each in found.indexes] if found else []
 
+    def options(self, collection: str) -> dict[str, Any]:
+        """What `listCollections` gave as its options."""
+        found = self.manifest.collections.get(collection)
+        return dict(found.options) if found else {}
+
+    def raw_bytes(self, collection: str) -> int:
+        """How large its documents are together, as BSON."""
+        found = self.manifest.collections.get(collection)
+        return found.raw_bytes if found else 0
+
     async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
         """The document with an `_id`, None when there is none."""
         wanted = id_key(_id)
