@@ -197,6 +197,18 @@ async def test_a_refusal_by_the_database_is_the_answer(
     assert world.book(Life()).get(1).state is State.NOT_EXECUTED
 
 
+async def test_what_found_no_connection_was_not_executed(
+    world: World, people: People, asked: Asked
+) -> None:
+    book = world.book(Life())
+    book.file(asked)
+    book.approve(1, people["bob"], "fine", digest=DIGEST)
+    run = await world.runner(Life()).take_up(1, people["ada"], DIGEST)
+    await run.not_sent()
+    assert book.get(1).state is State.NOT_EXECUTED
+    assert world.recorded("write.ended") == [1]
+
+
 async def live_on(world: World, people: People, asked: Asked) -> None:
     """After a crash: the guard starts, the client asks again, and a reviewer approves again."""
     life = Life()

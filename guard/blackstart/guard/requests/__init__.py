@@ -4,7 +4,7 @@ from blackstart.guard.requests.book import Book, Terms
 from blackstart.guard.requests.folder import RequestFolder
 from blackstart.guard.requests.model import Asked, Decision, Request, State, Step
 from blackstart.guard.requests.outcome import Outcome, outcome_of
-from blackstart.guard.requests.runner import Runner, Save, Saved, Trail
+from blackstart.guard.requests.runner import Run, Runner, Save, Saved, Trail
 
 __all__ = [
     "Asked",
@@ -13,6 +13,7 @@ __all__ = [
     "Outcome",
     "Request",
     "RequestFolder",
+    "Run",
     "Runner",
     "Save",
     "Saved",

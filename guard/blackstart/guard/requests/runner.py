@@ -41,6 +41,34 @@ Save = Callable[[Request], Awaitable[Saved]]
 Send = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
+End = Callable[[int, Outcome], Awaitable[None]]
+
+
+class Run:
+    """One request that may be sent now. Exactly one of its methods is called, once.
+
+    When none is, because the guard is no more, the next start finds it unknown.
+    """
+
+    def __init__(self, number: int, writes: Sequence[Write], end: End) -> None:
+        self.number = number
+        self._writes = writes
+        self._end = end
+
+    async def answered(self, answer: Mapping[str, Any]) -> None:
+        """The database answered, with success or an error."""
+        await self._end(self.number, outcome_of(answer, self._writes))
+
+    async def not_sent(self) -> None:
+        """It did not get to the database at all."""
+        text = "not sent: no connection to the database could be had"
+        await self._end(self.number, Outcome(State.NOT_EXECUTED, text))
+
+    async def lost(self, why: str = "the connection broke") -> None:
+        """It was sent, and no answer came."""
+        await self._end(self.number, Outcome(State.UNKNOWN, f"no answer came: {why}"))
+
+
 class Runner:
     """The only way in which a held write gets to the database."""
 
@@ -49,14 +77,13 @@ class Runner:
         self._trail = trail
         self._save = save
 
-    async def run(
-        self, number: int, login: Login, digest: str, writes: Sequence[Write], send: Send
-    ) -> Mapping[str, Any]:
-        """Take up a request and send it; returns the database's answer, also one of failure.
+    async def take_up(
+        self, number: int, login: Login, digest: str, writes: Sequence[Write] = ()
+    ) -> Run:
+        """Get a request ready to be sent, which the caller does next; succeeds once for each.
 
         Raises: NotFoundError, SignOffError, ConflictError when it may not run (again);
-        StorageError and whatever `save` raises, and then it did not run; what `send`
-        raises, and then nobody knows.
+        StorageError and whatever `save` raises, and then it does not run.
         """
         request = await in_thread(FAILURE, self._book.begin, number, login, digest)
         try:
@@ -64,12 +91,22 @@ class Runner:
         except BaseException as error:
             await self._end(number, Outcome(State.NOT_EXECUTED, f"not sent: {_told(error)}"))
             raise
+        return Run(number, writes, self._end)
+
+    async def run(
+        self, number: int, login: Login, digest: str, writes: Sequence[Write], send: Send
+    ) -> Mapping[str, Any]:
+        """Take up a request and send it; returns the database's answer, also one of failure.
+
+        Raises: as `take_up` does, and what `send` raises, and then nobody knows.
+        """
+        run = await self.take_up(number, login, digest, writes)
         try:
             answer = await send()
         except BaseException as error:
-            await self._end(number, Outcome(State.UNKNOWN, f"no answer came: {_told(error)}"))
+            await run.lost(_told(error))
             raise
-        await self._end(number, outcome_of(answer, writes))
+        await run.answered(answer)
         return answer
 
     async def recover(self) -> list[Request]:
