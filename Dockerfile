@@ -22,7 +22,8 @@ COPY drills drills
 COPY cli cli
 RUN pip install --no-cache-dir --no-build-isolation --no-deps .
 
-RUN useradd --create-home blackstart && install -d -o blackstart /var/cache/blackstart
+RUN useradd --create-home blackstart \
+    && install -d -o blackstart /var/cache/blackstart /var/lib/blackstart/pointer-log
 USER blackstart
 WORKDIR /home/blackstart
 

@@ -46,6 +46,7 @@ from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore, embedded_mongodb
 from blackstart.store.metadata import connect
 from blackstart.store.objects import one_chunk
+from blackstart.store.pointers import ObjectPointerLog
 
 # A busy machine is no failure.
 settings.register_profile("house", deadline=None, print_blob=True)
@@ -331,6 +332,7 @@ class Bench:
             seed=self.seed,
             safeguards=self.safeguards,
             events=self.events,
+            pointers=ObjectPointerLog(objects, "control", self.clock),
         )
 
 
@@ -410,6 +412,7 @@ async def bench(
         events=events,
         policy=RepositoryPolicy([tmp_path]),
         doorbell=doorbell,
+        pointers=ObjectPointerLog(objects, "control", manual_clock),
     )
     return Bench(
         store=store,

@@ -51,13 +51,11 @@ CATALOGUE: tuple[Safeguard, ...] = (
         "pointer-log",
         off="the pointer lives only in MongoDB",
         on="every pointer set is logged first",
-        built=False,
     ),
     Safeguard(
         "self-describing-trees",
         off="a tree does not know its deploy",
         on="a tree carries its site, deploy and commit",
-        built=False,
     ),
     Safeguard(
         "frequent-snapshots",

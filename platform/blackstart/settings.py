@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     safeguards: str = "all"
     domain: str = Field(default="localhost", pattern=r"^[a-z0-9][a-z0-9.-]*$")
     git_cache: Path = Path(".blackstart/git")
+    pointer_log: Path = Path(".blackstart/pointer-log")
     lease_s: float = Field(default=60.0, ge=1.0, le=3_600.0)
     repo_folders: Annotated[list[Path], NoDecode] = []
     build_commands: bool = False

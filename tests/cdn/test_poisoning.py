@@ -313,7 +313,8 @@ SPLIT = {
     "bare-lf": b"X: a\nSet-Cookie: evil\r\nContent-Length: 4\r\n\r\nevil",
     "bare-cr": b"X: a\rSet-Cookie: evil\r\nContent-Length: 4\r\n\r\nevil",
     "nul": b"X: a\0b\r\nContent-Length: 4\r\n\r\nevil",
-    "space-before-colon": b"Content-Length : 4\r\n\r\nevil",
+    "space-before-colon": b"Content-Length : 0\r\nContent-Length: 4\r\n\r\nevil",
+    "space-in-coding": b"Content-Length: 4\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     "unknown-coding": b"Transfer-Encoding: gzip\r\n\r\nevil",
 }
 

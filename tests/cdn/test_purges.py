@@ -116,8 +116,35 @@ async def test_tags_pages_and_everything_can_be_forgotten_or_made_stale(purges, 
         "everything",
         (("a.example /x?y", "a.example:80 /x?y", "a.example:8443 /"), "soft"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "keys"),
+    [
+        ("http://a.example", ("a.example /", "a.example:80 /")),
+        ("http://a.example?x", ("a.example /?x", "a.example:80 /?x")),
+        ("http://a.example/a?", ("a.example /a?", "a.example:80 /a?")),
+        ("http://a.example//a;b#c", ("a.example //a;b", "a.example:80 //a;b")),
+        ("HTTPS://me@a.example:443/", ("a.example /", "a.example:443 /")),
+        ("http://[::1]/", ("[::1] /", "[::1]:80 /")),
+        ("http://[::1]:8080/", ("[::1]:8080 /",)),
+    ],
+)
+async def test_a_url_names_the_page_that_visitors_get(purges, store, url, keys) -> None:
+    await purges.forget(What(urls=[url]))
+    assert store.told == [keys]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("a.example/x", "ftp://a.example/", "http:///x", "http://a.example:99999/"),
+        *("http://a.example:x/", "http://a b/", "http://[::/", "//a.example/"),
+    ],
+)
+def test_what_names_no_page_is_refused(url) -> None:
     with pytest.raises(ValidationError):
-        What(urls=["a.example/x"])
+        What(urls=[url])
 
 
 # --- The lease ---

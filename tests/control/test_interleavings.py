@@ -43,12 +43,11 @@ from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
 from blackstart.store.objects import one_chunk
+from blackstart.store.pointers import ObjectPointerLog
 
 SEEDS = range(1, 9)
 SWEEP = range(100, 100 + 25 * int(os.environ.get("BLACKSTART_SWEEP", "20")))
-START = 1_486_000_000.0
-CHAOS_S = 120.0
-PATIENCE_S = 6_000.0
+START, CHAOS_S, PATIENCE_S = 1_486_000_000.0, 120.0, 6_000.0
 LEASE_S, TRAIL = 20.0, 60
 CHANGES_WHAT_IS_SHOWN = {
     *("sites.publish", "sites.lock", "sites.unlock"),
@@ -157,7 +156,8 @@ class World:
         switches = Safeguards.parse("all")
         shared: dict[str, Any] = {"clock": self.clock, "events": self.note}
         more = shared | {"seed": self.seed, "safeguards": switches}
-        self.deploys = DeployService(self.store, self.objects, **more)
+        log = ObjectPointerLog(self.blobs, "story", self.clock)
+        self.deploys = DeployService(self.store, self.objects, **more, pointers=log)
         self.publisher = Publisher(self.store, self.purge, **shared, safeguards=switches)
         self.queue = BuildQueue(self.store, **shared, lease_s=LEASE_S)
         self.doorbell = self.clock.event()

@@ -103,6 +103,7 @@ async def test_the_service_has_a_janitor(bench: Bench, mongodb_uri: str, tmp_pat
         mongodb_uri=mongodb_uri,
         database=bench.store.database.name,
         object_store=str(tmp_path / "objects"),
+        pointer_log=tmp_path / "pointer-log",
     )
     async with control_service(settings), asyncio.timeout(PATIENCE_S):
         while await bench.published_id(site) != deploy.id:  # noqa: ASYNC110 - nothing tells us

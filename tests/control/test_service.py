@@ -20,6 +20,7 @@ async def test_the_rate_limit_is_the_setting_s(
         mongodb_uri=mongodb_uri,
         database=store.database.name,
         object_store=str(tmp_path),
+        pointer_log=tmp_path / "pointer-log",
         rate_limit=7,
     )
     async with control_service(settings) as app:
@@ -35,7 +36,10 @@ async def test_its_metrics_count_the_nodes_that_a_purge_went_on_without(
     mongodb_uri: str, store: MetadataStore, client_of: Client, tmp_path: Path
 ) -> None:
     settings = Settings(
-        mongodb_uri=mongodb_uri, database=store.database.name, object_store=str(tmp_path)
+        mongodb_uri=mongodb_uri,
+        database=store.database.name,
+        object_store=str(tmp_path),
+        pointer_log=tmp_path / "pointer-log",
     )
     async with control_service(settings) as app:
         answer = await client_of(app, "http://control.test").get("/metrics")

@@ -46,6 +46,7 @@ def worker(tmp_path: Path) -> Callable[[Any, str], Any]:
             "MONGODB_URI": up.addresses["mongodb_uri"],
             "OBJECT_STORE": up.addresses["object_store"],
             "GIT_CACHE": str(tmp_path / "git"),
+            "POINTER_LOG": str(tmp_path / "pointer-log"),
             "NODE_URLS": ",".join(up.nodes),
             "PURGE_TOKEN": TOKEN,
             "LEASE_S": LEASE_S,

@@ -100,6 +100,17 @@ def test_a_purge_reaches_every_node(services: dict[str, dict[str, Any]]) -> None
             assert set(told.split(",")) == nodes
 
 
+def test_whoever_sets_pointers_keeps_the_log_on_a_volume(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    for name, role in roles(services).items():
+        if role in ("control", "worker"):
+            folder = services[name]["environment"]["BLACKSTART_POINTER_LOG"]
+            assert f"pointer-log:{folder}" in services[name]["volumes"]
+            assert folder in dockerfile, "else the volume is root's"
+
+
 def test_every_dependency_is_a_service(services: dict[str, dict[str, Any]]) -> None:
     for service in services.values():
         assert set(service.get("depends_on", ())) <= services.keys()

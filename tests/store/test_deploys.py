@@ -352,3 +352,19 @@ async def test_a_scan_sees_every_document_once_in_id_order(store: MetadataStore)
     assert await raws(store) == sorted(
         (deploy.to_mongo() for deploy in deploys), key=lambda raw: str(raw["_id"])
     )
+
+
+async def test_the_previous_pointer_is_that_of_the_nearest_earlier_deploy_with_one(
+    store: MetadataStore,
+) -> None:
+    await stored(store, *(a_deploy(number) for number in range(1, 6)), a_deploy(4, site_id="s2"))
+    for number in range(1, 6):
+        await store.database["deploys"].update_one(
+            {"_id": f"s1-d{number}"}, {"$set": {"metadata.tree": f"tree-{number}"}}
+        )
+    assert await store.deploys.previous_pointer("s1", 5) == "tree-4"
+    await damage(store, "s1-d4")
+    await store.database["deploys"].update_one({"_id": "s1-d3"}, {"$set": {"metadata.tree": None}})
+    assert await store.deploys.previous_pointer("s1", 5) == "tree-2"
+    assert await store.deploys.previous_pointer("s1", 1) is None
+    assert await store.deploys.previous_pointer("nobody", 9) is None

@@ -24,7 +24,7 @@ from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher
 from blackstart.control.purge import NodePurge
 from blackstart.control.queue import BuildQueue
-from blackstart.control.service import node_purge
+from blackstart.control.service import node_purge, pointer_log
 from blackstart.events import log_events
 from blackstart.seed import Seed
 from blackstart.settings import Settings
@@ -65,6 +65,7 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
     async with (
         connect(uri, settings.database) as store,
         node_purge(settings, store, clock) as purge,
+        pointer_log(settings, "worker", objects, clock=clock, events=events) as pointers,
     ):
         deploys = DeployService(
             store,
@@ -73,6 +74,7 @@ async def worker_service(settings: Settings) -> AsyncIterator[WorkerService]:
             seed=Seed.from_entropy(),
             safeguards=safeguards,
             events=events,
+            pointers=pointers,
         )
         publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
         queue = BuildQueue(store, clock=clock, events=events, lease_s=settings.lease_s)

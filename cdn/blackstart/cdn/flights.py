@@ -131,6 +131,8 @@ class Flights:
             else:
                 flight.settle(outcome)
                 await _fill(outcome)
+            if isinstance(outcome, Kept) and outcome.entry.part is not None:
+                await self._origin.join(outcome.entry, fetch)
             if flight.abandoned:
                 await give_up(outcome)
         except Exception as error:

@@ -203,6 +203,11 @@ async def close_body(body: Body) -> None:
         await close()
 
 
+def is_held_back(body: Body) -> bool:
+    """Whether who sends this body waits to be told to go on (100), which reading it does."""
+    return bool(getattr(body, "expects", False))
+
+
 async def pieces(body: Body) -> AsyncIterator[bytes]:
     """A body chunk by chunk, however it comes."""
     if isinstance(body, bytes):
@@ -218,7 +223,7 @@ async def whole_body(body: Body) -> bytes:
 
 
 class Relay:
-    """A body passed on while it arrives, after chunks that were read ahead.
+    """A body passed on while it arrives, after chunks that were read `ahead`, and before others.
 
     A class and not a generator: giving up one that was never started must
     still free the connection behind it.
@@ -229,10 +234,12 @@ class Relay:
         rest: Body,
         *,
         ahead: Iterable[bytes] = (),
+        behind: Iterable[bytes] = (),
         on_chunk: Callable[[int], None] | None = None,
         on_error: Callable[[HopError], None] | None = None,
     ) -> None:
         self._ahead = deque(ahead)
+        self._behind = deque(behind)
         if isinstance(rest, bytes):
             self._ahead.append(rest)
             rest = _nothing()
@@ -247,15 +254,21 @@ class Relay:
         try:
             chunk = self._ahead.popleft() if self._ahead else await anext(self._rest)
         except HopError as error:
+            self._behind.clear()
             if self._on_error is not None:
                 self._on_error(error)
             raise
+        except StopAsyncIteration:
+            if not self._behind:
+                raise
+            chunk = self._behind.popleft()
         if self._on_chunk is not None:
             self._on_chunk(len(chunk))
         return chunk
 
     async def aclose(self) -> None:
         self._ahead.clear()
+        self._behind.clear()
         await close_body(self._rest)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from blackstart.cdn.fields.ranges import is_excessive
 from blackstart.cdn.fields.validators import etag_of, is_strong
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage
-from blackstart.cdn.message import Relay, Request, Response, close_body, pieces
+from blackstart.cdn.message import Relay, Request, Response, close_body, pieces, whole_body
 from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
 from blackstart.cdn.purges import Purges
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
-from blackstart.cdn.rules.invalidating import key_of
+from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
+from blackstart.cdn.rules.parts import joint, joint_body, partner_of
 from blackstart.cdn.rules.policy import Policy
-from blackstart.cdn.rules.storing import entry_of, storage_of
+from blackstart.cdn.rules.storing import entry_of, storage_of, storage_of_post, tags_of
 from blackstart.cdn.rules.validating import (
     completes,
     completion_of,
@@ -25,6 +27,7 @@ from blackstart.cdn.rules.validating import (
     updated,
     validation_of,
 )
+from blackstart.cdn.rules.variants import adopted, candidates_of, choice_of, chosen_by
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.storage.fetch import Fetch
@@ -101,8 +104,17 @@ class Origin:
 
     async def ask(self, request: Request, held: Entry | None, fetch: Fetch) -> Outcome:
         """Ask for a page, for the rest of a held part, or whether a held page is still right."""
+        candidates: list[Entry] = []
+        if held is None:
+            stored = self._cache.lookup(key_of(request.host, request.target))
+            candidates = candidates_of(request, stored or ())
+        return await self._ask(request, held, candidates, fetch)
+
+    async def _ask(
+        self, request: Request, held: Entry | None, candidates: list[Entry], fetch: Fetch
+    ) -> Outcome:
         asked_at = self._clock.time()
-        ask = request
+        ask = choice_of(request, candidates) if candidates else request
         if held is not None:
             ask = (validation_of if held.part is None else completion_of)(request, held)
         try:
@@ -120,8 +132,12 @@ class Origin:
                 # It is about some other version: ask for the page itself.
                 await close_body(response.body)
                 self._cache.drop([held])
-                return await self.ask(request, None, fetch)
-        return self._stored(ask, held, response, fetch, asked_at, now)
+                return await self._ask(request, None, [], fetch)
+        if candidates and response.status == 304:
+            await close_body(response.body)
+            chosen = await self._chosen(request, candidates, response, fetch, asked_at, now)
+            return chosen or await self._ask(request, None, [], fetch)
+        return self._stored(request if candidates else ask, held, response, fetch, asked_at, now)
 
     async def _judge(
         self,
@@ -161,6 +177,9 @@ class Origin:
         entry, may_stay = updated(
             request, held, response, self.policy, asked_at=asked_at, received_at=now
         )
+        if not may_stay and wishes_of(request, self.policy).no_store:
+            # This visitor wants nothing of the exchange kept; the copy is as good as it was.
+            return Confirmed(held, response.status)
         if may_stay and self._cache.replace(held, entry, fetch):
             for twin in self._twins(entry, response):
                 also, stays = updated(
@@ -172,6 +191,31 @@ class Origin:
         body = None if fetch.outdates(held.tags) else self._cache.peek(held)
         self._cache.drop([held])
         return Confirmed(entry, response.status, body)
+
+    async def _chosen(
+        self,
+        request: Request,
+        candidates: list[Entry],
+        response: Response,
+        fetch: Fetch,
+        asked_at: float,
+        now: float,
+    ) -> Outcome | None:
+        """What a 304 says to a request that no variant fitted; None: nothing that is held."""
+        chosen = chosen_by(response, candidates)
+        if chosen is None or not chosen.held or fetch.outdates(chosen.tags):
+            return None
+        try:
+            body = await whole_body(await self._cache.read(chosen))
+        except StorageError:
+            return None
+        entry, may_stay = adopted(
+            request, chosen, response, self.policy, asked_at=asked_at, received_at=now
+        )
+        if chosen.held and not fetch.outdates(chosen.tags):
+            self._confirmed(request, chosen, response, fetch, asked_at, now)
+        kept = may_stay and self._cache.store(entry, fetch, body)
+        return Confirmed(entry, response.status, None if kept else body)
 
     def _twins(self, entry: Entry, response: Response) -> list[Entry]:
         """The other variants of a page that a 304 with a strong tag is about as well (4.3.4)."""
@@ -190,13 +234,17 @@ class Origin:
         asked_at: float,
         now: float,
     ) -> Outcome | None:
-        """A held beginning and the rest of it, as one response."""
+        """A held beginning or end and the rest of it, as one response."""
         try:
-            beginning = await self._cache.read(held)
+            part = [piece async for piece in pieces(await self._cache.read(held))]
         except StorageError:
             return None
         whole = joined(held, response)
-        body = Relay(response.body, ahead=[piece async for piece in pieces(beginning)])
+        assert held.part is not None
+        if held.part[0] == 0:
+            body = Relay(response.body, ahead=part)
+        else:
+            body = Relay(response.body, behind=part)
         whole = replace(whole, body=body)
         return self._stored(request, held, whole, fetch, asked_at, now)
 
@@ -238,6 +286,65 @@ class Origin:
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
         return Failed(public) if response.status >= 500 else Unshared(public)
+
+    async def pass_on(self, request: Request, invalidate: Callable[[list[str]], None]) -> Response:
+        """Send a request that nothing stored can answer, and have `invalidate` what it changed.
+
+        Raises: HopError
+        """
+        asked_at = self._clock.time()
+        fetch = self._cache.begin(key_of(request.host, request.target))
+        try:
+            response = await self.send(request)
+            # After a purge, or another write, it may not be what the page is now.
+            outdated = fetch.outdates(tags_of(response.headers))
+        finally:
+            self._cache.end(fetch)
+        keys = keys_made_invalid(request, response)
+        if keys:
+            invalidate(keys)
+        if not outdated:
+            self._keep_posted(request, response, asked_at)
+        return response
+
+    def _keep_posted(self, request: Request, response: Response, asked_at: float) -> None:
+        """Keep the answer to a POST for those who get the page, where it says so and is short."""
+        now = self._clock.time()
+        storage = storage_of_post(request, response, now, self.policy)
+        if storage is None or not isinstance(response.body, bytes):
+            return
+        key = key_of(request.host, request.target)
+        entry = entry_of(
+            key,
+            request,
+            self.public(response),
+            storage,
+            asked_at=asked_at,
+            received_at=now,
+            plan=self.plan(response),
+        )
+        fetch = self._cache.begin(key)
+        self._cache.store(entry, fetch, response.body)
+        self._cache.end(fetch)
+
+    async def join(self, entry: Entry, fetch: Fetch) -> None:
+        """Put a part that was just stored together with those it meets (section 3.4)."""
+        while entry.held:
+            other = partner_of(entry, self._cache.lookup(entry.key) or ())
+            if other is None:
+                return
+            try:
+                new = await whole_body(await self._cache.read(entry))
+                old = await whole_body(await self._cache.read(other))
+            except StorageError:
+                return
+            if not (entry.held and other.held) or fetch.outdates(other.tags):
+                return
+            both = joint(entry, other)
+            if not self._cache.store(both, fetch, joint_body(entry, other, new, old)):
+                return
+            self._cache.drop([entry, other])
+            entry = both
 
     def _is_covered(self, request: Request, held: Entry, now: float) -> bool:
         wishes = wishes_of(request, self.policy)

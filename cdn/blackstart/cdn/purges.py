@@ -9,13 +9,14 @@ been acknowledged without this node.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Protocol
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.rules.invalidating import key_of
 
 if TYPE_CHECKING:
@@ -28,10 +29,13 @@ BEGINNING = "0"
 """The position before the first order: who is there has missed nothing."""
 
 
+# Not taken apart by `urlsplit`, to which `/a` and `/a?` are one page; to visitors they are two.
+_URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#@]+)([^#]*)(?:#.*)?", re.IGNORECASE)
+_PORT = re.compile(":[0-9]+$")
+
+
 def _is_page(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError("not the URL of a page")
+    _keys(url)
     return url
 
 
@@ -259,14 +263,17 @@ class Purges:
 
 
 def _keys(url: str) -> list[str]:
-    """The keys of a URL's page: visitors may or may not have named the usual port."""
-    parts = urlsplit(url)
-    host = parts.netloc.lower().rpartition("@")[2]
-    target = parts.path or "/"
-    if parts.query:
-        target = f"{target}?{parts.query}"
-    usual = ":443" if parts.scheme == "https" else ":80"
+    """The keys of a URL's page: visitors may or may not have named the usual port.
+
+    Raises: ValueError when it is not the URL of a page.
+    """
+    parts = _URL.fullmatch(url)
+    host = None if parts is None else host_of(parts[2])
+    if parts is None or host is None:
+        raise ValueError("not the URL of a page")
+    target = parts[3] if parts[3].startswith("/") else f"/{parts[3]}"
+    usual = ":443" if parts[1].lower() == "https" else ":80"
     bare = host.removesuffix(usual)
-    if bare != host or not parts.port:
+    if bare != host or not _PORT.search(host):
         return [key_of(bare, target), key_of(bare + usual, target)]
     return [key_of(host, target)]

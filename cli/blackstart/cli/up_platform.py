@@ -101,6 +101,7 @@ class Platform:
         return {
             # One person on loopback may build from any folder that they can read.
             "BLACKSTART_REPO_FOLDERS": "/",
+            **self._pointer_log(),
             **os.environ,
             "BLACKSTART_MONGODB_URI": uri,
             "BLACKSTART_OBJECT_STORE": objects or str(self.folder / "objects"),
@@ -110,6 +111,12 @@ class Platform:
             "TMPDIR": str(self.folder / "tmp"),
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST])),
         }
+
+    def _pointer_log(self) -> dict[str, str]:
+        """Beside the files. Where those outlive a folder that does not, the log must as well."""
+        if self.plan.data is None and self.settings.object_store:
+            return {}
+        return {"BLACKSTART_POINTER_LOG": str(self.folder / "pointer-log")}
 
     def _public_url(self) -> str:
         """Where a browser on this machine reaches the sites: through the first node."""

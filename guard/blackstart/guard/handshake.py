@@ -31,7 +31,7 @@ class Handshake:
         self._skips_empty = False
         self._proved = False
 
-    def start(self, command: Mapping[str, Any], database: str) -> dict[str, Any]:
+    def start(self, command: Mapping[str, Any], database: object) -> dict[str, Any]:
         """Answer a `saslStart`. Raises: UnauthorizedError."""
         self._forget()
         if command.get("mechanism") != MECHANISM:

@@ -50,11 +50,13 @@ class BuildService:
         title: str | None = None,
         urgent: bool = False,
         why: str = "",
+        build_id: str | None = None,
     ) -> Build:
         """Queue a build of a branch head, or of one commit with `rebuild-by-commit`.
 
         An `urgent` one goes before the others of its plan. A build of a head
-        takes the place of one that still waits for an earlier head.
+        takes the place of one that still waits for an earlier head. Whoever may
+        ask twice gives the `build_id`: the second time nothing more is queued.
         Raises: UsageError when the site has no repository, or a commit was
         named and only heads can be built.
         """
@@ -65,10 +67,12 @@ class BuildService:
             )
         if commit_ref is not None:
             self._need_builds_of_commits()
+        if build_id is not None and (known := await self._store.builds.find(build_id)):
+            return known
         waiting = await self._store.builds.waiting(site.id)
         now = self._clock.now()
         build = Build(
-            id=self._seed.new_id(),
+            id=build_id or self._seed.new_id(),
             site_id=site.id,
             deploy_id=None,
             commit_ref=commit_ref,

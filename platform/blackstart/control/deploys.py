@@ -18,11 +18,13 @@ from blackstart.model import (
     Metadata,
     Tree,
     TreeEntry,
+    TreeOf,
     check_site_path,
 )
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.pointers import PointerLog, PointerRecord
 
 NUMBER_ATTEMPTS = 100
 """Each refusal means that another deploy got a number, so a crowd of so many is served."""
@@ -31,7 +33,10 @@ MAX_FILE_BYTES = 4 * 1024**3
 
 
 class DeployService:
-    """Announce files, take uploads, write the tree, set the pointer."""
+    """Announce files, take uploads, write the tree, set the pointer.
+
+    `pointers` may be None only where the safeguard `pointer-log` is never on.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class DeployService:
         seed: Seed,
         safeguards: Safeguards,
         events: Events,
+        pointers: PointerLog | None = None,
     ) -> None:
         self._store = store
         self._objects = objects
@@ -49,6 +55,7 @@ class DeployService:
         self._seed = seed
         self._safeguards = safeguards
         self._events = events
+        self._pointers = pointers
 
     async def create(
         self,
@@ -135,7 +142,8 @@ class DeployService:
         One that somebody else has brought to its end already is returned as it is.
         Raises: NotFoundError; InvalidDeployError when its metadata was
         damaged meanwhile; ConflictError when uploads are still pending or it
-        was given up.
+        was given up; StorageError when the object store or the pointer log
+        failed: the pointer is not set then, and this may be called again.
         """
         deploy = valid(await self._store.deploys.get(deploy_id))
         if missing := await self.missing(deploy):
@@ -147,9 +155,10 @@ class DeployService:
         )
         if not moved:
             return await self._finished_before(deploy_id)
-        tree = await self._tree(await self._store.deploys.manifest(deploy_id))
+        tree = await self._tree(deploy, await self._store.deploys.manifest(deploy_id))
         tree_id = await self._objects.put_tree(tree)
         byte_count = sum(entry.size for entry in tree.files.values())
+        await self._log_pointer(deploy, tree_id, len(tree.files), byte_count)
         if not await self._store.deploys.set_pointer(deploy_id, tree_id, byte_count):
             return await self._finished_before(deploy_id)
         self._events("pointer.set", deploy_id, site=deploy.site_id, tree=tree_id)
@@ -225,18 +234,41 @@ class DeployService:
                 f"deploy {deploy.id} was announced with other files", hint="make a new deploy"
             )
 
-    async def _tree(self, manifest: Manifest) -> Tree:
+    async def _log_pointer(
+        self, deploy: Deploy, tree_id: str, file_count: int, byte_count: int
+    ) -> None:
+        """Put the pointer on record before it is set, if that is switched on."""
+        if "pointer-log" not in self._safeguards:
+            return
+        assert self._pointers is not None, "pointer-log is on, and there is no log"
+        previous = await self._store.deploys.previous_pointer(deploy.site_id, deploy.number)
+        await self._pointers.record(
+            PointerRecord(
+                at=self._clock.now(),
+                site_id=deploy.site_id,
+                deploy_id=deploy.id,
+                number=deploy.number,
+                commit_ref=deploy.commit_ref,
+                tree=tree_id,
+                previous=previous,
+                file_count=file_count,
+                byte_count=byte_count,
+            )
+        )
+
+    async def _tree(self, deploy: Deploy, manifest: Manifest) -> Tree:
         """What the deploy shows. A file that was trusted to be there and is not has no size."""
         unknown = {file.sha1 for file in manifest.files if file.size is None}
         sizes = await self._objects.stat_blobs(sorted(unknown)) if unknown else {}
-        return Tree(
-            {
-                file.path: TreeEntry(
-                    file.sha1, sizes.get(file.sha1, 0) if file.size is None else file.size
-                )
-                for file in manifest.files
-            }
-        )
+        files = {
+            file.path: TreeEntry(
+                file.sha1, sizes.get(file.sha1, 0) if file.size is None else file.size
+            )
+            for file in manifest.files
+        }
+        if "self-describing-trees" not in self._safeguards:
+            return Tree(files)
+        return Tree(files, TreeOf(deploy.site_id, deploy.id, deploy.commit_ref))
 
     def _announced(self, deploy: Deploy) -> None:
         self._events(

@@ -20,6 +20,7 @@ from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.pointers import PointerLog
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,22 @@ def open_desk(
     policy: RepositoryPolicy,
     doorbell: Event | None = None,
     public_url: str = "http://localhost",
+    pointers: PointerLog | None = None,
 ) -> Desk:
     """Put the control plane's services together over its stores.
 
     `doorbell` wakes workers in this process; those elsewhere look by themselves.
+    `pointers` may be None only where the safeguard `pointer-log` is never on.
     """
     publisher = Publisher(store, purge, clock=clock, safeguards=safeguards, events=events)
     deploys = DeployService(
-        store, objects, clock=clock, seed=seed.fork("deploys"), safeguards=safeguards, events=events
+        store,
+        objects,
+        clock=clock,
+        seed=seed.fork("deploys"),
+        safeguards=safeguards,
+        events=events,
+        pointers=pointers,
     )
     builds = BuildService(
         store,

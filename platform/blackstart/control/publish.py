@@ -60,13 +60,16 @@ class Publisher:
         deploy = valid(await self._store.deploys.get(deploy_id))
         return await self._publish_completed(deploy, checked=False, superseded=False)
 
-    async def revert(self, site_id: str, deploy_id: str) -> None:
+    async def revert(self, site_id: str, deploy_id: str, *, instead_of: str | None = None) -> None:
         """Make an older, ready deploy the site's current one, on purpose.
 
         Raises: InvalidDeployError; ConflictError when it is not a ready production
-        deploy of the site, the site is locked, or was changed meanwhile.
+        deploy of the site, the site is locked, was changed meanwhile, or shows
+        something else than `instead_of`.
         """
         site = await self._store.sites.get(site_id)
+        if instead_of is not None and site.published_deploy_id not in (instead_of, deploy_id):
+            raise ConflictError(f"site {site.name} shows deploy {site.published_deploy_id} now")
         await self._revert(site, valid(await self._store.deploys.get(deploy_id)))
 
     async def _revert(self, site: Site, deploy: Deploy) -> None:
@@ -87,6 +90,17 @@ class Publisher:
             raise ConflictError(f"site {site.name} was changed meanwhile", hint="look again")
         self._events("site.reverted", site.id, deploy=deploy.id, instead=site.published_deploy_id)
         await self._purge_site(site.id)
+
+    async def take_back(self, site_id: str, deploy_id: str, *, instead_of: str) -> None:
+        """Undo a revert: show again what the site showed before it, valid or not.
+
+        Raises: ConflictError when the site shows something else than
+        `instead_of` by now, or is locked.
+        """
+        if not await self._store.sites.show_again(site_id, deploy_id, instead_of=instead_of):
+            raise ConflictError(f"site {site_id} does not show deploy {instead_of} any more")
+        self._events("site.taken_back", site_id, deploy=deploy_id, instead=instead_of)
+        await self._purge_site(site_id)
 
     async def roll_back(self, site_id: str) -> Deploy:
         """Revert a site to the newest ready deploy before the one it shows; returns that.

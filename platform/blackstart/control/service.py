@@ -14,11 +14,13 @@ from blackstart.control.desk import Desk, open_desk
 from blackstart.control.janitor import Janitor
 from blackstart.control.purge import NodePurge
 from blackstart.errors import DatabaseError
-from blackstart.events import log_events
+from blackstart.events import Events, log_events
 from blackstart.seed import Seed
 from blackstart.settings import Settings
 from blackstart.store import MetadataStore, ObjectStore
 from blackstart.store.metadata import connect
+from blackstart.store.pointers import PointerLog
+from blackstart.store.pointers.opening import open_pointer_log
 
 
 @asynccontextmanager
@@ -32,9 +34,11 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
     objects = ObjectStore.open(settings.needed_object_store())
     settings.needed_purge_token()
     clock: Clock = WallClock()
+    events = log_events("control")
     async with (
         connect(uri, settings.database) as store,
         node_purge(settings, store, clock) as purge,
+        pointer_log(settings, "control", objects, clock=clock, events=events) as pointers,
     ):
         await _create_indexes(store)
         desk: Desk = open_desk(
@@ -44,9 +48,10 @@ async def control_service(settings: Settings) -> AsyncIterator[FastAPI]:
             clock=clock,
             seed=Seed.from_entropy(),
             safeguards=safeguards,
-            events=log_events("control"),
+            events=events,
             policy=settings.repository_policy(),
             public_url=settings.sites_url(),
+            pointers=pointers,
         )
         async with clock.beside("janitor", Janitor(desk).run_forever()):
             yield control_app(
@@ -79,6 +84,24 @@ async def node_purge(
             yield purge
     finally:
         await purge.close()
+
+
+@asynccontextmanager
+async def pointer_log(
+    settings: Settings, role: str, objects: ObjectStore, *, clock: Clock, events: Events
+) -> AsyncIterator[PointerLog | None]:
+    """The pointer log of a process of this role; None when the safeguard is off.
+
+    Raises: StorageError when its folder cannot be used.
+    """
+    if "pointer-log" not in settings.switches():
+        yield None
+        return
+    seed = Seed.from_entropy()
+    async with open_pointer_log(
+        settings.pointer_log, role, objects, clock=clock, seed=seed, events=events
+    ) as log:
+        yield log
 
 
 async def _create_indexes(store: MetadataStore) -> None:

@@ -14,7 +14,7 @@ from blackstart.model.manifest import Manifest, ManifestFile
 from blackstart.model.paths import check_site_path
 from blackstart.model.site import Plan, Repo, Site
 from blackstart.model.token import Scope, Token
-from blackstart.model.tree import Tree, TreeEntry
+from blackstart.model.tree import Tree, TreeEntry, TreeOf
 
 __all__ = [
     "Build",
@@ -36,6 +36,7 @@ __all__ = [
     "Token",
     "Tree",
     "TreeEntry",
+    "TreeOf",
     "check_site_path",
     "parse_build",
     "parse_deploy",

@@ -130,6 +130,17 @@ class Deploys:
             return int(raw["number"])
         return 0
 
+    async def previous_pointer(self, site_id: str, number: int) -> str | None:
+        """The pointer of the site's nearest earlier deploy that has one."""
+        query = {
+            "site_id": site_id,
+            "number": {"$lt": number},
+            "metadata.tree": {"$type": "string"},
+        }
+        async for raw in self._newest_first(query).limit(1):
+            return str(raw["metadata"]["tree"])
+        return None
+
     async def completed_newest_first(
         self, site_id: str, *, but: str
     ) -> AsyncIterator[Deploy | InvalidDeploy]:

@@ -102,6 +102,14 @@ class Sites:
         )
         return result.matched_count == 1
 
+    async def show_again(self, site_id: str, deploy_id: str, *, instead_of: str) -> bool:
+        """Take a revert back: show what the site showed before, if it still shows `instead_of`."""
+        result = await self._sites.update_one(
+            {"_id": site_id, "published_deploy_id": instead_of, "locked": False},
+            {"$set": {"published_deploy_id": deploy_id}},
+        )
+        return result.matched_count == 1
+
     async def lock(self, site_id: str, deploy_id: str) -> bool:
         """Keep a site at the deploy it shows; False when it shows another one."""
         result = await self._sites.update_one(

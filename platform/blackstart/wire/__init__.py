@@ -2,6 +2,7 @@
 
 from blackstart.wire.answers import encode_answer, encode_command, encode_legacy_reply
 from blackstart.wire.compression import COMPRESSORS, Compressor, agreed_compressors
+from blackstart.wire.connections import Connections, Peer
 from blackstart.wire.documents import Document, parse_document
 from blackstart.wire.faults import CommandError, error_document
 from blackstart.wire.frames import read_frame
@@ -9,7 +10,7 @@ from blackstart.wire.header import HEADER_BYTES, Header, OpCode
 from blackstart.wire.limits import WireLimits
 from blackstart.wire.message import Flag, Message, Reply, Sequence
 from blackstart.wire.parsing import parse, parse_message
-from blackstart.wire.server import Answer, Handler, Peer, WireServer
+from blackstart.wire.server import Answer, Handler, WireServer
 
 __all__ = [
     "COMPRESSORS",
@@ -17,6 +18,7 @@ __all__ = [
     "Answer",
     "CommandError",
     "Compressor",
+    "Connections",
     "Document",
     "Flag",
     "Handler",

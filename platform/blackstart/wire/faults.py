@@ -16,18 +16,23 @@ CODES = {
     "IllegalOperation": 20,
     "NamespaceNotFound": 26,
     "CursorNotFound": 43,
+    "CursorInUse": 12051,
     "MaxTimeMSExpired": 50,
     "CommandNotFound": 59,
     "InvalidOptions": 72,
     "InvalidNamespace": 73,
     "ShutdownInProgress": 91,
     "CommandNotSupported": 115,
+    "NotImplemented": 238,
     "NoSuchTransaction": 251,
     "TooManyLogicalSessions": 261,
     "ExceededTimeLimit": 262,
     "QueryExceededMemoryLimitNoDiskUseAllowed": 292,
     "APIVersionError": 322,
+    "DataCorruptionDetected": 351,
+    "BSONObjectTooLarge": 10334,
     "Location40415": 40415,
+    "Location40571": 40571,
 }
 """Of MongoDB's error codes (`src/mongo/base/error_codes.yml`) those that are given here."""
 

@@ -55,6 +55,13 @@ def parse(frame: bytes, limits: WireLimits = LIMITS) -> Message | Reply:
     return replace(message, header=header, raw=frame, compressor=compressor)
 
 
+def plain_frame(message: Message, limits: WireLimits = LIMITS) -> bytes:
+    """The frame a message came in, without the compression it may have come in."""
+    if message.compressor is None:
+        return message.raw
+    return _inflate(message.header, message.raw, limits)[1]
+
+
 def _parse_plain(header: Header, frame: bytes, limits: WireLimits) -> Message | Reply:
     if header.op_code == OpCode.MSG:
         return _parse_msg(header, frame, limits)

@@ -10,9 +10,11 @@ from blackstart.cdn.hop import (
     GuardedHop,
     ShutError,
     State,
+    UnansweredError,
     UnreachableError,
     UnsendableError,
 )
+from blackstart.cdn.hop.failures import BrokenOffError, TimedOutError
 from blackstart.cdn.message import Request, Response
 from blackstart.errors import HopError, UsageError
 
@@ -70,7 +72,11 @@ async def test_one_request_tries_whether_the_origin_is_back(guarded, origin, clo
         (Response(502), State.CLOSED),
         (Response(503), State.CLOSED),
         (Response(504), State.CLOSED),
-        (HopError("nothing came"), State.OPEN),
+        (UnreachableError("no connection"), State.OPEN),
+        (TimedOutError("nothing came"), State.OPEN),
+        (UnansweredError("it was closed"), State.CLOSED),
+        (BrokenOffError("the body ended"), State.CLOSED),
+        (HopError("a head that makes no sense"), State.CLOSED),
         (UnsendableError("a line break"), State.CLOSED),
         (CrowdedError("all in use"), State.CLOSED),
         (UsageError("the upload broke off"), State.CLOSED),

@@ -92,7 +92,7 @@ async def test_a_connection_handed_to_one_who_just_left_is_not_lost(origin_of, a
         first = await hop.pool.take()
         waiting = asyncio.create_task(hop.pool.take())
         await asyncio.sleep(0)
-        first.done(reusable=True)
+        first.done(reusable=True, promised_s=None)
         waiting.cancel()
         await asyncio.wait([waiting])
         assert waiting.cancelled()
@@ -175,6 +175,35 @@ async def test_what_may_not_be_asked_twice_is_not_asked_again(origin_of, answeri
             await hop.send(Request("POST", "/", "a.example", body=b"x"))
         assert len(origin.lines) == 1
         assert hop.pool.open == 0
+
+
+async def test_a_connection_that_was_promised_to_live_on_is_not_replaced(origin_of) -> None:
+    """The origin closed it because of this request: asking again may do harm."""
+
+    async def closes(line) -> None:
+        await line.request()
+        await line.say(b"HTTP/1.1 204 No\r\nKeep-Alive: timeout=5, max=9\r\n\r\n")
+        await line.request()
+
+    async with origin_of(closes, rest_s=-1) as (hop, origin):
+        await hop.send(GET)
+        assert hop.pool.idle == 1
+        with pytest.raises(UnansweredError):
+            await hop.send(GET)
+        assert len(origin.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [("timeout=1", 0), ("max=5, timeout=0", 0), ("timeout=2", 1), ("5", 1), ("xtimeout=1", 1)],
+)
+async def test_a_connection_is_not_kept_as_long_as_the_origin_keeps_it(
+    origin_of, answering, field, kept
+) -> None:
+    said = f"HTTP/1.1 204 No\r\nKeep-Alive: {field}\r\n\r\n".encode()
+    async with origin_of(answering(said)) as (hop, _):
+        await hop.send(GET)
+        assert hop.pool.idle == kept
 
 
 async def test_a_busy_connection_that_is_closed_is_not_replaced(origin_of, answering) -> None:

@@ -212,6 +212,114 @@ async def test_a_stored_part_is_completed(bench) -> None:
     assert (again.status, again.body, bench.asked) == (200, BODY, 2)
 
 
+async def test_a_stored_end_is_completed(bench) -> None:
+    bench.origin.answer = part_of(6, 10)
+    await bench.visit({"range": "bytes=-4"})
+    bench.origin.answer = part_of(0, 6)
+    response = await bench.visit()
+    asked = bench.origin.requests[-1].headers
+    assert (asked.get("range"), asked.get("if-range")) == ("bytes=0-5", '"1"')
+    assert (response.status, response.body) == (200, BODY)
+    again = await bench.visit()
+    assert (again.status, again.body, bench.asked) == (200, BODY, 2)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "error"), [([b"01"], None), ([b"01"], HopError("cut")), ([b"0123456"], None)]
+)
+async def test_a_beginning_that_breaks_off_completes_nothing(bench, stream, pieces, error) -> None:
+    bench.origin.answer = part_of(6, 10)
+    await bench.visit({"range": "bytes=-4"})
+    bench.origin.answer = Response(206, part_of(0, 6).headers, stream(pieces, error))
+    with pytest.raises(HopError):
+        await bench.visit()
+    bench.says(200, FRESH, BODY)
+    assert (await bench.visit()).body == BODY
+
+
+async def parts_stored(bench, *parts: tuple[int, int], **fields: str) -> None:
+    for first, end in parts:
+        bench.origin.answer = part_of(first, end, **fields)
+        await bench.visit({"range": f"bytes={first}-{end - 1}"})
+        bench.clock.advance(1)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(0, 5), (5, 10)],
+        [(5, 10), (0, 5)],
+        [(0, 7), (3, 10)],
+        [(3, 10), (0, 7)],
+        [(0, 3), (7, 10), (3, 7)],
+        [(2, 5), (1, 6), (6, 10), (0, 2)],
+    ],
+)
+async def test_stored_parts_that_meet_are_joined(bench, parts) -> None:
+    """RFC 9111 section 3.4."""
+    await parts_stored(bench, *parts)
+    asked = bench.asked
+    response = await bench.visit()
+    assert (response.status, response.body, bench.asked) == (200, BODY, asked)
+    assert response.headers.all("content-length") == ["10"]
+    assert "content-range" not in response.headers
+    assert (await bench.visit({"range": "bytes=2-8"})).body == b"2345678"
+    assert bench.asked == asked
+    assert len(bench.node.cache) == 1
+
+
+async def test_parts_that_make_a_longer_part_serve_what_lies_across_them(bench) -> None:
+    await parts_stored(bench, (1, 4), (4, 8))
+    response = await bench.visit({"range": "bytes=2-6"})
+    assert (response.status, response.body, bench.asked) == (206, b"23456", 2)
+    assert response.headers.get("content-range") == "bytes 2-6/10"
+    bench.says(200, FRESH, BODY)
+    assert (await bench.visit()).status == 200
+    assert bench.asked == 3
+
+
+async def test_of_joined_parts_the_newer_one_s_fields_count(bench) -> None:
+    bench.origin.answer = part_of(0, 5, **{"x-a": "older", "x-b": "older"})
+    await bench.visit({"range": "bytes=0-4"})
+    bench.clock.advance(50)
+    bench.origin.answer = part_of(5, 10, **{"x-a": "newer"})
+    await bench.visit({"range": "bytes=5-9"})
+    bench.clock.advance(60)
+    response = await bench.visit()
+    assert (response.headers.get("x-a"), response.headers.get("x-b")) == ("newer", "older")
+    assert (response.headers.get("age"), bench.asked) == ("60", 2)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"etag": '"2"'},
+        {"etag": 'W/"1"'},
+        {"content-range": "bytes 5-9/11"},
+        {"content-range": "bytes 6-10/11"},
+        {"vary": "foo"},
+        {"cache-control": "max-age=100, public"},
+    ],
+)
+async def test_parts_of_different_pages_are_not_joined(bench, other) -> None:
+    """Other versions, other lengths, other variants, other rules."""
+    await parts_stored(bench, (0, 5))
+    bench.origin.answer = part_of(5, 10, **other)
+    await bench.visit({"range": "bytes=5-9"})
+    assert len(bench.node.cache) == 2
+    bench.says(200, FRESH, b"all of it")
+    assert (await bench.visit()).body == b"all of it"
+
+
+async def test_parts_with_a_weak_tag_or_none_are_not_joined(bench) -> None:
+    for number, etag in enumerate(('W/"1"', "1", "")):
+        for first, end in ((0, 5), (5, 10)):
+            bench.origin.answer = part_of(first, end, etag=etag)
+            await bench.visit({"range": f"bytes={first}-{end - 1}"}, target=f"/{number}")
+        bench.says(200, FRESH, b"all of it")
+        assert (await bench.visit(target=f"/{number}")).body == b"all of it"
+
+
 async def test_a_page_that_changed_is_not_pieced_together(bench) -> None:
     bench.origin.answer = part_of(0, 4)
     await bench.visit({"range": "bytes=0-3"})
@@ -237,6 +345,23 @@ async def test_a_part_of_unknown_place_is_not_stored(bench, value) -> None:
     for count in (1, 2):
         await bench.visit({"range": "bytes=2-6"})
         assert bench.asked == count
+
+
+async def test_an_origin_may_send_less_than_it_was_asked_for(bench) -> None:
+    bench.origin.answer = part_of(2, 5)
+    for count in (1, 2):
+        response = await bench.visit({"range": "bytes=2-8"})
+        assert (response.status, response.body, bench.asked) == (206, BODY[2:5], count)
+        assert response.headers.all("content-range") == ["bytes 2-4/10"]
+
+
+async def test_a_copy_that_is_gone_is_not_begun_to_be_sent_in_parts(bench) -> None:
+    await stored(bench)
+    bench.clock.advance(200)
+    answers = iter([Response(304, Headers([("etag", '"2"')])), Response(500, body=b"no")])
+    bench.origin.answer = lambda request: next(answers)
+    response = await bench.visit({"range": "bytes=0-0,2-3"})
+    assert (response.status, response.body) == (500, b"no")
 
 
 @pytest.mark.parametrize("body", [b"01", b"0123456"])

@@ -329,3 +329,91 @@ async def test_a_304_about_another_version_is_no_answer_to_a_head(bench) -> None
     bench.origin.answer = lambda request: next(answers, newer)
     response = await bench.visit(method="HEAD")
     assert (response.status, response.headers.get("etag")) == (200, '"2"')
+
+
+# Variants that do not fit (section 4.3.1)
+
+VARIES = {"cache-control": "max-age=100", "vary": "foo"}
+
+
+async def two_variants(bench, vary: str = "foo", **fields: str) -> None:
+    for value in ("1", "2"):
+        said = {**VARIES, "vary": vary, "etag": f'"{value}"', **fields}
+        bench.says(200, said, f"page {value}".encode())
+        await bench.visit({vary: value})
+        bench.clock.advance(1)
+
+
+async def test_a_vary_miss_sends_the_tags_of_the_other_variants(bench) -> None:
+    await two_variants(bench)
+    bench.says(
+        304, {"etag": '"1"', "cache-control": "max-age=50", "vary": "foo", "x-a": "new"}, b""
+    )
+    response = await bench.visit({"foo": "3"})
+    assert bench.origin.requests[-1].headers.all("if-none-match") == ['"2", "1"']
+    assert (response.status, response.body) == (200, b"page 1")
+    assert response.headers.get("x-a") == "new"
+    assert "fwd=vary-miss; fwd-status=304" in response.headers.get("cache-status")
+    for value in ("3", "1"):
+        response = await bench.visit({"foo": value})
+        assert (response.body, response.headers.get("x-a")) == (b"page 1", "new")
+    assert (await bench.visit({"foo": "2"})).body == b"page 2"
+    assert bench.asked == 3
+
+
+async def test_a_vary_miss_that_no_variant_answers_gets_a_page_of_its_own(bench) -> None:
+    await two_variants(bench)
+    bench.says(200, {**VARIES, "etag": '"3"'}, b"page 3")
+    assert (await bench.visit({"foo": "3"})).body == b"page 3"
+    assert (await bench.visit({"foo": "3"})).body == b"page 3"
+    assert (await bench.visit({"foo": "1"})).body == b"page 1"
+    assert bench.asked == 3
+
+
+@pytest.mark.parametrize("answered", [{"etag": '"4"'}, {"etag": 'W/"1"'}, {}])
+async def test_a_304_that_names_no_variant_chooses_none(bench, answered) -> None:
+    """Section 4.3.4."""
+    await two_variants(bench)
+    answers = iter([Response(304, Headers(answered.items()))])
+    page = Response(200, Headers(VARIES.items()), b"page 3")
+    bench.origin.answer = lambda request: next(answers, page)
+    assert (await bench.visit({"foo": "3"})).body == b"page 3"
+    assert "if-none-match" not in bench.origin.requests[-1].headers
+
+
+async def test_a_304_that_forbids_storing_chooses_for_one_visitor(bench) -> None:
+    await two_variants(bench)
+    bench.says(304, {"etag": '"1"', "cache-control": "no-store"}, b"")
+    assert (await bench.visit({"foo": "3"})).body == b"page 1"
+    bench.says(200, VARIES, b"newer")
+    assert (await bench.visit({"foo": "3"})).body == b"newer"
+    assert (await bench.visit({"foo": "1"})).body == b"newer"
+
+
+@pytest.mark.parametrize(
+    ("vary", "fields", "asking"),
+    [
+        ("foo", {"etag": 'W/"1"'}, {}),
+        ("foo", {"etag": "1"}, {}),
+        ("cookie", {}, {}),
+        ("accept-encoding", {"content-encoding": "br"}, {}),
+        ("foo", {}, {"if-none-match": '"9"'}),
+        ("foo", {}, {"range": "bytes=0-1"}),
+        ("foo", {"cache-control": "public, max-age=9"}, {"authorization": "x"}),
+    ],
+)
+async def test_what_could_be_the_wrong_variant_is_not_asked_about(
+    bench, vary, fields, asking
+) -> None:
+    await two_variants(bench, vary, **fields)
+    await bench.visit({vary: "3", **asking})
+    assert bench.origin.requests[-1].headers.get("if-none-match") == asking.get("if-none-match")
+
+
+async def test_a_visitor_who_wants_nothing_kept_costs_the_others_nothing(bench) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(304, {}, b"")
+    assert (await bench.visit({"cache-control": "no-cache, no-store"})).body == b"page"
+    assert (await bench.visit()).body == b"page"
+    assert bench.asked == 2

@@ -17,7 +17,7 @@ FIRST = SegmentName(WRITER, 1)
 def pointer(number: int, *, site: str = "5170", **changes: object) -> PointerRecord:
     """The record of a site's deploy of that number."""
     fields: dict[str, object] = {
-        "at": NOON + timedelta(seconds=number),
+        "at": NOON + timedelta(seconds=number % 86_400),
         "site_id": site,
         "deploy_id": f"{site}d{number}",
         "number": number,

@@ -73,6 +73,14 @@ def parse_content_range(field: str) -> tuple[int, int, int] | None:
     return (first, last + 1, size) if first <= last < size else None
 
 
+def lacks(part: tuple[int, int, int]) -> Part | None:
+    """What makes a part of a complete length whole, if that is one other part."""
+    first, end, size = part
+    if first == 0:
+        return end, size
+    return (0, first) if end == size else None
+
+
 def content_range(part: Part, size: int) -> str:
     """The Content-Range value for one part."""
     return f"bytes {part[0]}-{part[1] - 1}/{size}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -11,6 +12,9 @@ from typing import Any, Protocol, cast
 from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import broken_off, no_answer, timed_out
 from blackstart.cdn.message import Headers
+
+# A connection is left alone so long before the origin said that it will close it.
+_MARGIN_S = 1.0
 
 Story = Callable[[], Coroutine[Any, Any, None]]
 
@@ -69,8 +73,11 @@ class Connection(asyncio.Protocol):
         self._end_at = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
+        self._unread: select.poll | None = None
         self.usable = False
         self.rested_s = 0.0
+        # The origin said that it would keep the connection for longer than the pool does.
+        self.promised = False
         self._rests_from: float | None = None
 
     # --- for the hop ---
@@ -90,6 +97,10 @@ class Connection(asyncio.Protocol):
         self._watch(self._limits.first_byte_s)
         self._transport.write(data)
         return exchange
+
+    def is_quiet(self) -> bool:
+        """Whether nothing came that is still unread: it would be taken for the next answer."""
+        return self._unread is None or not self._unread.poll(0)
 
     def upload(self, exchange: Exchange, story: Story) -> asyncio.Task[None]:
         """Run `story`, which writes the rest of the request, beside the answer.
@@ -130,14 +141,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._watch(self._limits.between_bytes_s)
 
-    def done(self, *, reusable: bool) -> None:
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
         self._exchange = None
         self._end_at = math.inf
-        if not reusable or self._upload is not None or not self.usable:
+        idle_s = self._limits.idle_s
+        self.promised = promised_s is not None
+        if promised_s is not None:
+            idle_s = min(idle_s, promised_s - _MARGIN_S)
+        if not reusable or self._upload is not None or not self.usable or idle_s <= 0:
             self.abort()
             return
         self._rests_from = self._loop.time()
-        self._watch(self._limits.idle_s)
+        self._watch(idle_s)
         self._owner.give_back(self)
 
     def abort(self) -> None:
@@ -160,6 +175,10 @@ class Connection(asyncio.Protocol):
         # uvloop's transports are not asyncio's by class.
         self._transport = cast("asyncio.Transport", transport)
         self.usable = True
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            self._unread = select.poll()
+            self._unread.register(sock.fileno(), select.POLLIN)
         self._owner.made(self)
 
     def data_received(self, data: bytes) -> None:
@@ -181,6 +200,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         exchange = self._exchange
         self._transport = None
+        self._unread = None
         if exchange is not None:
             exchange.lost(error)
         self.abort()

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import httptools
 
 from blackstart.cdn.hop.failures import broken_off, no_answer, unanswered
-from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail
+from blackstart.cdn.hop.framing import Framing, framing_of, keeps_alive, may_trail, promised_s
+from blackstart.cdn.hop.mending import is_mendable, mended
 from blackstart.cdn.message import HOP_BY_HOP, Headers
 from blackstart.errors import HopError
 
 # With more of a body than this unread, the connection isn't read.
 HIGH_WATER_BYTES = 256 * 1024
+# Not every origin knows of 100: so long the body is held back for one (RFC 9110 section 10.1.1).
+PATIENCE_S = 1.0
 
 
 class Carrier(Protocol):
@@ -27,8 +31,8 @@ class Carrier(Protocol):
 
     def resume(self) -> None: ...
 
-    def done(self, *, reusable: bool) -> None:
-        """The answer is complete."""
+    def done(self, *, reusable: bool, promised_s: int | None) -> None:
+        """The answer is complete; the origin may have said how long it keeps the connection."""
         ...
 
     def abort(self) -> None:
@@ -43,9 +47,9 @@ class Exchange:
     its end or closes it with `aclose`. `failure` is set once nothing more will
     come: a body's reader is given what had arrived before it is raised.
 
-    The parser is as strict as it can be, and stricter than a proxy must be: white
-    space before a field's colon, which RFC 9112 section 5.1 has removed, and a
-    folded line (5.2) are refused like all that two readers could read in two ways.
+    The parser is as strict as it can be: a folded line (RFC 9112 section 5.2) is refused
+    like all that two readers could read in two ways. A head that it refuses is tried once
+    more after repairs that the RFC asks for.
     """
 
     __slots__ = (
@@ -56,15 +60,20 @@ class Exchange:
         "_fed_bytes",
         "_field_bytes",
         "_framing",
+        "_going",
         "_held",
         "_interim",
         "_max_head_bytes",
+        "_mending",
         "_method",
         "_pairs",
         "_parser",
         "_paused",
         "_progress",
+        "_promised_s",
+        "_raw",
         "_reusable",
+        "_told",
         "_waiter",
         "complete",
         "excess",
@@ -88,16 +97,21 @@ class Exchange:
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._pairs: list[tuple[str, str]] = []
         self._held: bytearray | None = bytearray() if method == "HEAD" else None
+        self._raw: bytes | None = b""  # What came, while it may be repaired.
+        self._mending = False
         self._fed_bytes = 0
         self._field_bytes = 0
         self._progress = False
         self._framing: Framing | None = None
         self._announces = False
         self._reusable = False
+        self._promised_s: int | None = None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._told = False  # The origin said 100.
+        self._going: asyncio.Future[None] | None = None
         self.status = 0
         self.headers = Headers.trusted(())
         self.started = False
@@ -119,11 +133,10 @@ class Exchange:
                 self.fail(no_answer("it does not speak HTTP/1.1"))
                 return
         self._progress = False
+        if self._raw is not None:
+            self._raw += data
         try:
-            if self._held is None:
-                parser.feed_data(data)
-            else:
-                self._feed_heads(parser, data)
+            self._parse(parser, data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self.complete:
                 self.fail(self._broken(error))
@@ -181,6 +194,18 @@ class Exchange:
                 raise self.failure
             await self._wait()
 
+    async def goes_on(self) -> bool:
+        """Wait for the origin to ask for the body; False: it answers without it."""
+        if not (self._told or self.head_came):
+            self._going = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._going
+            self._going = None
+        if self.head_came:
+            self._reusable = False  # The origin may still wait for the body.
+        return not self.head_came
+
     def take(self) -> bytes:
         """What has arrived of the body and was not read yet."""
         chunks = self._chunks
@@ -226,6 +251,7 @@ class Exchange:
 
     def on_headers_complete(self) -> None:
         assert self._parser is not None
+        self._raw = None
         status = self._parser.get_status_code()
         version = self._parser.get_http_version()
         pairs, self._pairs = self._pairs, []
@@ -240,9 +266,11 @@ class Exchange:
         listed = [value.lower() for name, value in pairs if name == "connection"]
         options = [option.strip() for option in ",".join(listed).split(",")] if listed else []
         self._reusable = keeps_alive(version, options) and framing is not Framing.CLOSE
+        if self._reusable:
+            self._promised_s = promised_s([value for name, value in pairs if name == "keep-alive"])
         if framing is Framing.NONE:
             self._reusable = self._reusable and not may_trail(lengths, codings)
-            self.complete = self._held is not None
+            self.complete = self._method == "HEAD"
         if status == 204:
             # It has none (RFC 9110 section 8.6), so nobody must be told to wait for one.
             pairs = [pair for pair in pairs if pair[0] != "content-length"]
@@ -255,6 +283,7 @@ class Exchange:
         self.status = status
         self.headers = _end_to_end(pairs, options)
         self._framing = framing
+        self._go()
 
     def on_body(self, data: bytes) -> None:
         self._chunks.append(data)
@@ -274,8 +303,35 @@ class Exchange:
         # follows for content of some, and put it before that of the answer.
         if any(name in ("content-length", "transfer-encoding") for name, _ in pairs):
             raise no_answer(f"its {status} announces content")
-        if status != 100 and self._interim is not None:
+        if status == 100:
+            # Who waits for it is told so when the body is read.
+            self._told = True
+            self._go()
+        elif self._interim is not None:
             self._interim(status, Headers.trusted(tuple(pairs)).end_to_end())
+
+    def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
+        """Feed the parser; a first head that it refuses is mended, and fed once more."""
+        try:
+            if self._held is None:
+                parser.feed_data(data)
+            else:
+                self._feed_heads(parser, data)
+            return
+        except httptools.HttpParserError:
+            raw, self._raw = self._raw, None
+            if raw is None or not is_mendable(raw):
+                raise
+        self._mending = True
+        self._held = bytearray()
+        self._pairs = []
+        self._field_bytes = 0
+        self._parser = parser = httptools.HttpResponseParser(self)
+        self._feed_heads(parser, raw)
+
+    def _go(self) -> None:
+        if self._going is not None and not self._going.done():
+            self._going.set_result(None)
 
     def _feed_heads(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         # The parser would wait for the body that an answer to HEAD announces and does not have.
@@ -285,7 +341,14 @@ class Exchange:
         while (end := held.find(b"\r\n\r\n")) >= 0 and not self.complete:
             part = bytes(held[: end + 4])
             del held[: end + 4]
+            if self._mending:
+                part = mended(part) or part
+            self._mending = False
             parser.feed_data(part)
+            if self._method != "HEAD":
+                self._held = None
+                parser.feed_data(bytes(held))
+                return
         self.excess = self.complete and bool(held)
 
     def _count(self, size: int) -> bool:
@@ -314,7 +377,7 @@ class Exchange:
         if self._paused:
             self._paused = False
             self._carrier.resume()
-        self._carrier.done(reusable=self._reusable and not self.excess)
+        self._carrier.done(reusable=self._reusable and not self.excess, promised_s=self._promised_s)
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None

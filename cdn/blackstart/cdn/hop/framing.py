@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum, auto
 
 from blackstart.cdn.hop.failures import no_answer
 
 MAX_LENGTH_DIGITS = 18
+_TIMEOUT = re.compile(r"(?:^|[,\s])timeout=(\d{1,6})(?:$|[,\s])", re.ASCII | re.IGNORECASE)
 
 
 class Framing(Enum):
@@ -59,6 +61,12 @@ def keeps_alive(version: str, options: Sequence[str]) -> bool:
     if "close" in options:
         return False
     return version == "1.1" or "keep-alive" in options
+
+
+def promised_s(values: Sequence[str]) -> int | None:
+    """How long the origin keeps a connection that rests, by its `Keep-Alive` field, in seconds."""
+    found = _TIMEOUT.search(", ".join(values))
+    return None if found is None else int(found[1])
 
 
 def _is_length(value: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from blackstart.cdn.hop.breaker import Breaker, State
-from blackstart.cdn.hop.failures import CrowdedError, UnsendableError
+from blackstart.cdn.hop.failures import CrowdedError, TimedOutError, UnreachableError
 from blackstart.cdn.hop.hop import Hop
 from blackstart.cdn.message import Request, Response
 from blackstart.clock import Clock
@@ -26,8 +26,10 @@ class ShutError(HopError):
 class GuardedHop:
     """A hop whose requests pass a breaker; raises ShutError at once while that is open.
 
-    No answer is a failure. An error status is an answer: one page, or one site, may be
-    broken on an origin that serves all others well.
+    To be out of reach, or silent for too long, is a failure. An error status is an answer, and
+    so is an answer that makes no sense or a connection that is closed in its place: one page,
+    or one site, may be broken on an origin that serves all others well, and whoever asks for
+    that page again and again must not shut the others off.
     What the visitor causes (going away, a request that cannot be sent, an upload
     that breaks off) says nothing about the origin, and neither does a full pool.
     """
@@ -49,10 +51,10 @@ class GuardedHop:
             raise self._shut()
         try:
             response = await self._hop.send(request)
-        except (CrowdedError, UnsendableError):
+        except CrowdedError:
             breaker.gave_up(ticket)
             raise
-        except HopError:
+        except (UnreachableError, TimedOutError):
             breaker.failed(ticket, self._clock.time())
             raise
         except BaseException:

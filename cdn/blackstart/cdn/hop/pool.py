@@ -41,7 +41,12 @@ class Pool:
 
     def take_idle(self) -> Connection | None:
         """The idle connection that was used last, or None."""
-        return self._idle.pop() if self._idle else None
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.abort()
+        return None
 
     async def take(self, *, fresh: bool = False) -> Connection:
         """A connection for one exchange; `fresh`: rather a new one than an idle one.
@@ -50,8 +55,9 @@ class Pool:
         """
         if self._closed:
             raise unreachable("the hop is closed")
-        if not fresh and self._idle:
-            return self._idle.pop()
+        idle = None if fresh else self.take_idle()
+        if idle is not None:
+            return idle
         limit_s = self._limits.connect_s
         try:
             async with asyncio.timeout(limit_s):
@@ -105,8 +111,9 @@ class Pool:
             handed = await self._wait()
             if handed is None:
                 return await self._connect()
-            if handed.usable:
+            if handed.usable and handed.is_quiet():
                 return handed
+            handed.abort()
         self._connecting += 1
         return await self._connect()
 

@@ -12,7 +12,7 @@ from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import UnansweredError
 from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.pool import Pool
-from blackstart.cdn.message import Request, Response
+from blackstart.cdn.message import Request, Response, is_held_back
 
 
 class SocketHop:
@@ -21,8 +21,9 @@ class SocketHop:
     A small body that comes with its head is bytes; any other streams, and
     raises HopError when it breaks off. `read_timeout_s` is the longest silence
     of the origin; `first_byte_timeout_s` another one for the start of its answer.
-    Connections are kept for `idle_timeout_s`, less than most origins do; after
-    `rest_s` without use one may prove closed, and the request goes to a fresh one.
+    Connections are kept for `idle_timeout_s`, less than most origins do, and less than an
+    origin says that it keeps them; where it says nothing, one may prove closed after
+    `rest_s` without use, and the request goes to a fresh one.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class SocketHop:
             return await self._ask(connection, request, data)
         except UnansweredError:
             # A connection that rested may be closed by the origin just while it is taken. One that
-            # was busy a moment ago was closed because of this request: asking again may do harm.
-            rested = connection.rested_s > self._rest_s
+            # was busy a moment ago, or was promised to live on, was closed because of this
+            # request: asking again may do harm.
+            rested = connection.rested_s > self._rest_s and not connection.promised
             if not rested or request.method not in IDEMPOTENT:
                 raise
         return await self._ask(await self.pool.take(fresh=True), request, data)
@@ -81,7 +83,13 @@ class SocketHop:
     async def _upload(self, request: Request, head: bytes, length: int | None) -> Response:
         connection = await self.pool.take()
         exchange = connection.ask(head, request.method, request.interim)
-        task = connection.upload(exchange, lambda: upload(request, length, connection.write))
+        held_back = is_held_back(request.body)
+
+        async def story() -> None:
+            if not held_back or await exchange.goes_on():
+                await upload(request, length, connection.write)
+
+        task = connection.upload(exchange, story)
         try:
             await exchange.head()
         finally:

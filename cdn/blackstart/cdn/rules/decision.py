@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blackstart.cdn.fields.directives import MAX_SECONDS, Wishes, parse_wishes
-from blackstart.cdn.fields.ranges import parse_range
+from blackstart.cdn.fields.ranges import lacks, parse_range
 from blackstart.cdn.fields.validators import etag_of, is_strong, range_applies
 from blackstart.cdn.fields.vary import matches
 from blackstart.cdn.message import Request
@@ -107,7 +107,7 @@ def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str
     """The stored response that fits a request (section 4.1), or why there is none.
 
     Of several the newest is taken; whole ones before parts, and of those one
-    that has what is asked for.
+    that has what is asked for, or else can be completed.
     """
     if not stored:
         return None, "uri-miss"
@@ -119,9 +119,11 @@ def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str
         if not fitting:
             return None, "request"
 
-    def rank(entry: Entry) -> tuple[bool, bool, float]:
-        is_whole = entry.part is None
-        return is_whole, is_whole or _has_what_is_asked(request, entry), made_at(entry)
+    def rank(entry: Entry) -> tuple[bool, bool, bool, float]:
+        if entry.part is None:
+            return True, True, True, made_at(entry)
+        has_it = _has_what_is_asked(request, entry)
+        return False, has_it, has_it or _can_be_completed(request, entry), made_at(entry)
 
     return max(fitting, key=rank), ""
 
@@ -212,8 +214,8 @@ def _has_what_is_asked(request: Request, entry: Entry) -> bool:
 
 
 def _can_be_completed(request: Request, entry: Entry) -> bool:
-    """Whether the rest of a stored beginning can be asked for and joined to it (section 3.4)."""
+    """Whether what a stored beginning or end lacks can be asked for and joined (section 3.4)."""
     assert entry.part is not None
     etag = etag_of(entry.headers)
     asks_for_all = request.method == "GET" and "range" not in request.headers
-    return asks_for_all and entry.part[0] == 0 and etag is not None and is_strong(etag)
+    return asks_for_all and lacks(entry.part) is not None and etag is not None and is_strong(etag)

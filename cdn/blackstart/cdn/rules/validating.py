@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from blackstart.cdn.fields.ages import initial_age_s
-from blackstart.cdn.fields.ranges import parse_content_range
+from blackstart.cdn.fields.ranges import lacks, parse_content_range
 from blackstart.cdn.fields.validators import etag_of, is_strong, same_weakly
 from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.rules.decision import VISITOR_CONDITIONS
+from blackstart.cdn.rules.parts import together
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import entry_of, storage_of
 from blackstart.cdn.storage.entry import Entry
@@ -38,12 +39,13 @@ def validation_of(request: Request, entry: Entry) -> Request:
 
 
 def completion_of(request: Request, entry: Entry) -> Request:
-    """The request for what a stored beginning lacks (section 3.4)."""
+    """The request for what a stored beginning or end lacks (section 3.4)."""
     assert entry.part is not None
-    etag = etag_of(entry.headers)
-    assert etag is not None and is_strong(etag)
+    etag, missing = etag_of(entry.headers), lacks(entry.part)
+    assert etag is not None and is_strong(etag) and missing is not None
     asked = request.headers.without(_SELECTIVE)
-    fields = (("range", f"bytes={entry.part[1]}-"), ("if-range", etag))
+    wanted = f"bytes={missing[0]}-" + ("" if missing[0] else str(missing[1] - 1))
+    fields = (("range", wanted), ("if-range", etag))
     return replace(request, headers=asked.plus(*fields))
 
 
@@ -63,19 +65,17 @@ def confirms(response: Response, entry: Entry) -> bool:
 
 
 def completes(response: Response, entry: Entry) -> bool:
-    """Whether a 206 brings exactly what a stored beginning lacks (section 3.4)."""
+    """Whether a 206 brings exactly what a stored beginning or end lacks (section 3.4)."""
     assert entry.part is not None
     part = parse_content_range(response.headers.get("content-range") or "")
+    missing = lacks(entry.part)
     etag = etag_of(response.headers)
     same = etag is not None and etag == etag_of(entry.headers) and is_strong(etag)
+    if not same or missing is None:
+        return False
     length = response.headers.get("content-length")
-    as_long = length is None or length == str(entry.part[2] - entry.part[1])
-    return (
-        same
-        and as_long
-        and entry.part[0] == 0
-        and part == (entry.part[1], entry.part[2], entry.part[2])
-    )
+    as_long = length is None or length == str(missing[1] - missing[0])
+    return as_long and part == (*missing, entry.part[2])
 
 
 def describes(response: Response, entry: Entry) -> bool:
@@ -145,14 +145,11 @@ def _touched(
 
 
 def joined(entry: Entry, response: Response) -> Response:
-    """The whole response that a stored beginning and the 206 with its rest make (section 3.4).
+    """The whole response that a stored part and the 206 with its rest make (section 3.4).
 
-    The body is still the rest alone. Fields of the 206 win.
+    The body is still the rest alone.
     """
     assert entry.part is not None
-    size = entry.part[2]
-    fields = response.headers.end_to_end().without({"content-length", "content-range", "age"})
-    names = {name for name, _ in fields} | {"content-length", "content-range"}
-    kept = entry.headers.without(names)
-    headers = Headers.trusted((*kept.pairs, *fields.pairs, ("content-length", str(size))))
+    newer = response.headers.end_to_end().without({"age"})
+    headers = together(entry.headers, newer, (0, entry.part[2], entry.part[2]))
     return Response(200, headers, response.body)

@@ -19,6 +19,7 @@ from blackstart.recovery.snapshots import Snapshots
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.pointers import ObjectPointerLog
 
 # Cache bytes of a node for each plan, as a share of what all pages of the plan weigh.
 # Enterprise sites, the user's own among them, have more than they need.
@@ -47,7 +48,16 @@ async def build_world(
     journal = Journal(clock, t0)
     fleet = plan_fleet(site_count, seed, folder / "repositories", repositories)
     fleet.make_repositories(clock.time())
-    await seed_fleet(fleet, store, objects, start=clock.now(), seed=seed)
+    pointers = ObjectPointerLog(objects, "drill", clock)
+    await seed_fleet(
+        fleet,
+        store,
+        objects,
+        start=clock.now(),
+        seed=seed,
+        pointers=pointers if "pointer-log" in safeguards else None,
+        describe_trees="self-describing-trees" in safeguards,
+    )
     await store.create_indexes()
     services = assemble(
         store,
@@ -59,6 +69,7 @@ async def build_world(
         quotas=_quotas(fleet),
         workers=workers_for(len(fleet.sites)),
         folder=folder,
+        pointers=pointers,
     )
     visitors = Visitors(
         Audience(fleet),

@@ -8,7 +8,7 @@ a commit is what is written here for it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from blackstart.builder.git import read_blobs
@@ -24,17 +24,30 @@ from blackstart.model import (
     Site,
     Tree,
     TreeEntry,
+    TreeOf,
 )
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.pointers import PointerLog, PointerRecord
 
 BATCH = 1_000
 
 
 async def seed_fleet(
-    fleet: Fleet, store: MetadataStore, objects: ObjectStore, *, start: datetime, seed: Seed
+    fleet: Fleet,
+    store: MetadataStore,
+    objects: ObjectStore,
+    *,
+    start: datetime,
+    seed: Seed,
+    pointers: PointerLog | None = None,
+    describe_trees: bool = False,
 ) -> None:
-    """Write sites, deploys, manifests, trees and blobs as they were at `start`."""
+    """Write sites, deploys, manifests, trees and blobs as they were at `start`.
+
+    With a pointer log, what it would hold by then; and trees that say whose
+    they are, when they are to.
+    """
     ids = seed.fork("seeding")
     sites: list[Site] = []
     deploys: list[Deploy] = []
@@ -42,9 +55,12 @@ async def seed_fleet(
     for planned in fleet.sites:
         site_id = ids.new_id()
         first = len(deploys)
-        for deploy, manifest in await _past(planned, site_id, objects, start, ids):
+        past = await _past(planned, site_id, objects, start, ids, describe_trees=describe_trees)
+        for deploy, manifest in past:
             deploys.append(deploy)
             manifests.append(manifest)
+        if pointers is not None:
+            await _log(pointers, deploys[first:])
         sites.append(
             Site(
                 id=site_id,
@@ -65,7 +81,13 @@ async def seed_fleet(
 
 
 async def _past(
-    planned: FleetSite, site_id: str, objects: ObjectStore, start: datetime, ids: Seed
+    planned: FleetSite,
+    site_id: str,
+    objects: ObjectStore,
+    start: datetime,
+    ids: Seed,
+    *,
+    describe_trees: bool,
 ) -> list[tuple[Deploy, Manifest]]:
     files: dict[str, ManifestFile] = {}
     past = []
@@ -80,15 +102,19 @@ async def _past(
             sha1 = hashlib.sha1(data, usedforsecurity=False).hexdigest()
             await objects.put_blob(data, sha1)
             files[path] = ManifestFile(path=path, sha1=sha1, size=len(data))
-        tree = Tree({path: TreeEntry(file.sha1, file.size or 0) for path, file in files.items()})
+        deploy_id, commit = ids.new_id(), planned.commit(index).id
+        tree = Tree(
+            {path: TreeEntry(file.sha1, file.size or 0) for path, file in files.items()},
+            TreeOf(site_id, deploy_id, commit) if describe_trees else None,
+        )
         created_at = _milliseconds(start - timedelta(days=age_days))
         deploy = Deploy(
-            id=ids.new_id(),
+            id=deploy_id,
             site_id=site_id,
             number=index + 1,
             state=DeployState.READY,
             branch=BRANCH,
-            commit_ref=planned.commit(index).id,
+            commit_ref=commit,
             build_id=None,
             created_at=created_at,
             metadata=Metadata(
@@ -102,6 +128,27 @@ async def _past(
         listed = [files[path] for path in sorted(files)]
         past.append((deploy, Manifest(id=deploy.id, files=listed)))
     return past
+
+
+async def _log(pointers: PointerLog, deploys: Sequence[Deploy]) -> None:
+    """Put a site's pointers on record, oldest first."""
+    previous = None
+    for deploy in deploys:
+        assert deploy.metadata.tree is not None
+        await pointers.record(
+            PointerRecord(
+                at=deploy.metadata.completed_at or deploy.created_at,
+                site_id=deploy.site_id,
+                deploy_id=deploy.id,
+                number=deploy.number,
+                commit_ref=deploy.commit_ref,
+                tree=deploy.metadata.tree,
+                previous=previous,
+                file_count=deploy.metadata.file_count,
+                byte_count=deploy.metadata.byte_count,
+            )
+        )
+        previous = deploy.metadata.tree
 
 
 def _changed(planned: FleetSite, index: int) -> Iterator[tuple[str, bytes]]:

@@ -34,6 +34,7 @@ from blackstart.repositories import RepositoryPolicy
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore, ObjectStore
+from blackstart.store.pointers import PointerLog
 from blackstart.store.purges import PurgeLogInMemory
 
 NODE_NAMES = ("ams", "iad", "sin")
@@ -102,6 +103,7 @@ def assemble(
     quotas: dict[Plan, int],
     workers: int,
     folder: Path,
+    pointers: PointerLog,
 ) -> Services:
     """Build the platform over its stores.
 
@@ -132,6 +134,7 @@ def assemble(
         events=journal,
         policy=policy,
         doorbell=doorbell,
+        pointers=pointers,
     )
     control = control_app(desk, api_safeguards=switches.api, pages_safeguards=switches.pages)
     git = Git(folder / "git-cache", policy)

@@ -137,7 +137,8 @@ class Judge:
             if field in body:
                 check_filter(body[field], self.table)
         for field in _EXPRESSIONS:
-            check_expression(body.get(field), self.table)
+            if field in body:
+                check_expression(body[field], self.table)
         if name == "aggregate":
             return self._aggregate(command, collection)
         if collection is not None:
@@ -235,7 +236,7 @@ class Judge:
             if rule and paths and asked is Decision.PASS and not rule.lets(service):
                 asked = rule.one
         if asked is found.decision:
-            return replace(found, precious=tuple(precious))
+            return replace(found, precious=tuple(precious)) if precious else found
         reason = f"{found.reason}, touching {', '.join(precious)}"
         stricter = replace(found, decision=asked, reason=reason, precious=tuple(precious))
         return self._without_answer(stricter)

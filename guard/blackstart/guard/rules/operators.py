@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from bson import Code, DBRef, MaxKey, MinKey, Regex
+from bson import Code, DBRef, MaxKey, MinKey, ObjectId, Regex
 
 from blackstart.guard.rules.kinds import NotAllowedError, NotKnownError
 from blackstart.guard.rules.table import Table
 
+_PLAIN = frozenset({str, int, float, bool, bytes, type(None), ObjectId, datetime})
+"""Values that hold no keys, told apart without asking what they descend from."""
 _NEVER_NAMES = (list, tuple, re.Pattern, Regex, Code, DBRef, MinKey, MaxKey)
 
 
@@ -20,14 +22,14 @@ def check_filter(value: object, table: Table) -> Mapping[str, Any]:
     """A filter all of whose operators are known. Raises: NotKnownError, NotAllowedError."""
     if not isinstance(value, Mapping):
         raise NotKnownError("a filter is not a document")
-    check_operators(value, table, table.query_operators | table.expression_operators)
+    check_operators(value, table, table.operators)
     return value
 
 
 def check_expression(value: object, table: Table) -> None:
     """Raises: NotKnownError, NotAllowedError."""
     # A $match lies in a pipeline like any other stage, so a filter's operators are known here.
-    check_operators(value, table, table.expression_operators | table.query_operators)
+    check_operators(value, table, table.operators)
 
 
 def check_operators(value: object, table: Table, known: frozenset[str]) -> None:
@@ -89,6 +91,8 @@ def _keys(value: object) -> list[tuple[str, int]]:
     waiting: list[tuple[object, int]] = [(value, 1)]
     while waiting:
         each, depth = waiting.pop()
+        if type(each) in _PLAIN:
+            continue
         if isinstance(each, Code):
             found.append(("$function", depth))
         elif isinstance(each, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ class Table:
     collections: tuple[CollectionRule, ...]
     insert_documents: int
     depth: int
+
+    @cached_property
+    def operators(self) -> frozenset[str]:
+        """All that may stand in a filter or an expression."""
+        return self.query_operators | self.expression_operators
 
     @classmethod
     def load(cls, path: Path | None = None) -> Table:

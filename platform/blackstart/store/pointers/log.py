@@ -120,22 +120,37 @@ class FilePointerLog:
         self._writer.close()
 
     async def _write_waiting(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            error: BaseException | None = None
-            try:
-                await self._write([record for record, _ in batch])
-            except BaseException as caught:
-                error = caught
-            for _, done in batch:
-                _resolve(done, error)
-            if error is not None and not isinstance(error, BlackstartError):
-                raise error
-            if self._writer.size >= self._segment_bytes:
-                async with self._disk_lock:
-                    await self._rotate()
-                if not _runs(self._shipping):
-                    self._shipping = asyncio.ensure_future(self._ship_closed())
+        try:
+            while self._waiting:
+                await self._write_batch()
+                if self._writer.size >= self._segment_bytes:
+                    await self._rotate_and_ship()
+        except BaseException as error:
+            # Nobody will write what is left: whoever waits for it must not wait for ever.
+            self._resolve_all(error)
+            raise
+
+    async def _write_batch(self) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            await self._write([record for record, _ in batch])
+        except BlackstartError as error:
+            _resolve(batch, error)
+        except BaseException as error:
+            _resolve(batch, error)
+            raise
+        else:
+            _resolve(batch, None)
+
+    def _resolve_all(self, error: BaseException) -> None:
+        batch, self._waiting = self._waiting, []
+        _resolve(batch, error)
+
+    async def _rotate_and_ship(self) -> None:
+        async with self._disk_lock:
+            await self._rotate()
+        if not _runs(self._shipping):
+            self._shipping = asyncio.ensure_future(self._ship_closed())
 
     async def _write(self, records: Sequence[PointerRecord]) -> None:
         async with self._disk_lock:
@@ -194,17 +209,17 @@ def _runs(work: asyncio.Future[None] | None) -> bool:
     return work is not None and not work.done()
 
 
-def _resolve(done: asyncio.Future[None], error: BaseException | None) -> None:
+def _resolve(batch: Sequence[_Waiting], error: BaseException | None) -> None:
     """Each who waits gets an error of his own: one that is raised twice mixes up two stories."""
-    if done.done():
-        return
-    if error is None:
-        done.set_result(None)
-    elif isinstance(error, asyncio.CancelledError):
-        done.cancel()
-    elif isinstance(error, BlackstartError):
-        done.set_exception(
-            StorageError(error.message, hint="the pointer was not set; try again when it is well")
-        )
-    else:
-        done.set_exception(error)
+    for _, done in batch:
+        if done.done():
+            continue
+        if error is None:
+            done.set_result(None)
+        elif isinstance(error, BlackstartError):
+            hint = "the pointer was not set; try again when that is mended"
+            done.set_exception(StorageError(error.message, hint=hint))
+        elif isinstance(error, asyncio.CancelledError):
+            done.cancel()
+        else:
+            done.set_exception(error)

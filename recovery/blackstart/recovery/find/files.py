@@ -25,7 +25,8 @@ T = TypeVar("T")
 class TreeState:
     """What was found of a tree: paths whose blob is missing or damaged, or why it is unreadable.
 
-    `unjudged` says why nobody can tell, when the object store failed.
+    `unjudged` says why nobody can tell, when the object store failed. `listing`
+    is a digest of paths and blobs, to be compared with `listing_of` other files.
     """
 
     missing: list[str] = field(default_factory=list)
@@ -33,6 +34,7 @@ class TreeState:
     unjudged: str = ""
     file_count: int = 0
     byte_count: int = 0
+    listing: str = ""
 
     @property
     def whole(self) -> bool:
@@ -88,6 +90,7 @@ class FileCheck:
             missing=sorted(path for path, entry in tree.files.items() if entry.sha1 in gone),
             file_count=len(tree.files),
             byte_count=sum(entry.size for entry in tree.files.values()),
+            listing=listing_of((path, entry.sha1) for path, entry in tree.files.items()),
         )
 
     async def _gone(self, tree: Tree) -> set[str]:
@@ -125,6 +128,14 @@ class FileCheck:
         except ObjectNotFoundError:
             return False
         return digest.hexdigest() == sha1
+
+
+def listing_of(files: Iterable[tuple[str, str]]) -> str:
+    """A digest of which paths have which blobs, in whatever order they are told."""
+    digest = hashlib.sha256()
+    for path, sha1 in sorted(files):
+        digest.update(f"{sha1} {path}\n".encode())
+    return digest.hexdigest()
 
 
 class _Recent(Generic[T]):

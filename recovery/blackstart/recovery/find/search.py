@@ -14,6 +14,7 @@ from blackstart.model import (
     parse_build,
     parse_deploy,
 )
+from blackstart.recovery.exact import collection
 from blackstart.recovery.find.files import FileCheck, TreeState
 from blackstart.recovery.find.findings import (
     BrokenBuild,
@@ -92,7 +93,7 @@ class _Pass:
         done = 0
         batch: list[Deploy] = []
         # In batches of documents, not of 16 MB: decoded, those would take ten times as much.
-        cursor = store.database["deploys"].find().sort("_id", 1).batch_size(BATCH)
+        cursor = collection(store, "deploys").find().sort("_id", 1).batch_size(BATCH)
         async for raw in cursor:
             deploy = parse_deploy(raw)
             self._notes.of(deploy.site_id).saw(deploy.number)
@@ -154,7 +155,7 @@ class _Pass:
 
 
 async def _invalid_builds(store: MetadataStore) -> AsyncIterator[BrokenBuild]:
-    async for raw in store.database["builds"].find().batch_size(BATCH):
+    async for raw in collection(store, "builds").find().batch_size(BATCH):
         build = parse_build(raw)
         if isinstance(build, InvalidBuild):
             yield BrokenBuild(build.id, build.site_id, build.reason)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from blackstart.model import InvalidDeploy, Plan, Site
 from blackstart.model.document import first_problem
+from blackstart.recovery.exact import collection
 from blackstart.recovery.find.findings import BrokenSite, HitSite
 from blackstart.store import MetadataStore
 
@@ -81,7 +82,7 @@ class SiteNotes:
     async def read(cls, store: MetadataStore) -> SiteNotes:
         """Look at every site once; an invalid document is noted and no reason to stop."""
         notes = cls()
-        cursor = store.database["sites"].find().batch_size(BATCH)
+        cursor = collection(store, "sites").find().batch_size(BATCH)
         async for raw in cursor:
             notes._add(raw)
         return notes

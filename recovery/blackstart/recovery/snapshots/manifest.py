@@ -92,6 +92,10 @@ class Snapshot:
     left_out: tuple[str, ...] = ()
 
     @property
+    def document_count(self) -> int:
+        return sum(self.counts.values())
+
+    @property
     def deploy_count(self) -> int:
         return self.counts.get("deploys", 0)
 

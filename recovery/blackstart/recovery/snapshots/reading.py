@@ -17,7 +17,6 @@ from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot
 from blackstart.recovery.snapshots.order import Key, id_key
 
 CACHED_CHUNKS = 32
-_Documents = tuple[list[Key], list[bytes]]
 
 
 class SnapshotReader:
@@ -33,7 +32,7 @@ class SnapshotReader:
     def __init__(self, manifest: Manifest, chunks: Chunks) -> None:
         self.manifest = manifest
         self._chunks = chunks
-        self._recent: OrderedDict[str, _Documents] = OrderedDict()
+        self._recent: OrderedDict[str, list[bytes]] = OrderedDict()
         self._keys: dict[str, list[Key]] = {}
 
     @property
@@ -54,6 +53,16 @@ class SnapshotReader:
         found = self.manifest.collections.get(collection)
         return [dict(each) for each in found.indexes] if found else []
 
+    def options(self, collection: str) -> dict[str, Any]:
+        """What `listCollections` gave as its options."""
+        found = self.manifest.collections.get(collection)
+        return dict(found.options) if found else {}
+
+    def raw_bytes(self, collection: str) -> int:
+        """How large its documents are together, as BSON."""
+        found = self.manifest.collections.get(collection)
+        return found.raw_bytes if found else 0
+
     async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
         """The document with an `_id`, None when there is none."""
         wanted = id_key(_id)
@@ -62,9 +71,10 @@ class SnapshotReader:
         chunk = self._chunk_of(collection, wanted)
         if chunk is None:
             return None
-        keys, documents = await self._open(collection, chunk)
-        at = bisect_right(keys, wanted) - 1
-        return RawBSONDocument(documents[at]) if at >= 0 and keys[at] == wanted else None
+        documents = await self._open(collection, chunk)
+        at = bisect_right(documents, wanted, key=key_of) - 1
+        found = at >= 0 and key_of(documents[at]) == wanted
+        return RawBSONDocument(documents[at]) if found else None
 
     async def scan(self, collection: str, *, start: Any = None) -> AsyncIterator[RawBSONDocument]:
         """Documents in `_id` order, all or from the `_id` `start` on; one chunk is held at once."""
@@ -114,16 +124,15 @@ class SnapshotReader:
             self._keys[collection] = [key_of(id_document(chunk.first_id)) for chunk in chunks]
         return self._keys[collection]
 
-    async def _open(self, collection: str, chunk: Chunk) -> _Documents:
+    async def _open(self, collection: str, chunk: Chunk) -> list[bytes]:
         if chunk.digest in self._recent:
             self._recent.move_to_end(chunk.digest)
             return self._recent[chunk.digest]
         documents = list(split(await self._read(collection, chunk)))
-        opened = ([key_of(document) for document in documents], documents)
-        self._recent[chunk.digest] = opened
+        self._recent[chunk.digest] = documents
         if len(self._recent) > CACHED_CHUNKS:
             self._recent.popitem(last=False)
-        return opened
+        return documents
 
     async def _read(self, collection: str, chunk: Chunk) -> bytes:
         try:

@@ -1,0 +1,1 @@
+"""The guard's way between clients and MongoDB: logins, what passes, and its answers."""

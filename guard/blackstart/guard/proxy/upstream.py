@@ -1,0 +1,172 @@
+"""The database behind the guard: connections to it, logged in with the guard's own credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson import Binary
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+from scramp import ScramClient, ScramException
+
+from blackstart.errors import DatabaseError, WireError
+from blackstart.guard.logins import MECHANISM
+from blackstart.wire import Message, encode_command, parse_message, read_frame
+
+CONNECT_TIMEOUT_S = 5.0
+STREAM_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who the guard is for the database."""
+
+    name: str
+    password: str
+    source: str
+
+
+class UpstreamConnection:
+    """One connection to the database; frames go in and come out as they are."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._requests = itertools.count(1)
+
+    async def send(self, frame: bytes) -> None:
+        """Raises: DatabaseError when the connection is gone; what was sent may have arrived."""
+        try:
+            self._writer.write(frame)
+            await self._writer.drain()
+        except OSError as error:
+            raise _lost(error) from error
+
+    async def receive(self) -> bytes:
+        """The next frame. Raises: DatabaseError, also when the database closed."""
+        try:
+            frame = await read_frame(self._reader)
+        except (WireError, OSError) as error:
+            raise _lost(error) from error
+        if frame is None:
+            raise _lost("it closed the connection")
+        return frame
+
+    async def call(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask one command of the guard's own. Raises: DatabaseError."""
+        await self.send(encode_command(command, request_id=next(self._requests)))
+        try:
+            answer: Message = parse_message(await self.receive())
+            return answer.body.decode()
+        except WireError as error:
+            raise _lost(error) from error
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+
+class Upstream:
+    """Where the database is, and how the guard gets in.
+
+    Raises: DatabaseError for a URI that is none.
+    """
+
+    def __init__(self, uri: str) -> None:
+        try:
+            found = parse_uri(uri)
+        except (PyMongoError, ValueError) as error:
+            raise DatabaseError(
+                f"not a MongoDB address: {error}", hint="give --upstream mongodb://host:port"
+            ) from error
+        self._uri = uri
+        self._seeds: list[tuple[str, int]] = found["nodelist"]
+        options = found["options"]
+        self._direct = bool(options.get("directConnection")) or len(self._seeds) == 1
+        self._tls = _tls(options) if options.get("tls") else None
+        source = options.get("authSource") or found["database"] or "admin"
+        self._credentials = (
+            Credentials(found["username"], found["password"] or "", source)
+            if found["username"]
+            else None
+        )
+
+    async def connect(self) -> UpstreamConnection:
+        """A fresh connection to the primary, logged in. Raises: DatabaseError."""
+        host, port = await self._primary()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_connection(
+                    host, port, ssl=self._tls, limit=STREAM_BYTES
+                )
+        except (OSError, TimeoutError) as error:
+            raise DatabaseError(f"no connection to the database at {host}:{port}") from error
+        connection = UpstreamConnection(reader, writer)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._log_in(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def _primary(self) -> tuple[str, int]:
+        """Where writes go: the one address there is, or whom the set has elected."""
+        if self._direct:
+            return self._seeds[0]
+        async with AsyncMongoClient[dict[str, Any]](
+            self._uri, serverSelectionTimeoutMS=int(CONNECT_TIMEOUT_S * 1000)
+        ) as client:
+            try:
+                await client.admin.command("ping")
+                address = await client.address
+            except PyMongoError as error:
+                reason = str(error).splitlines()[0][:160]
+                raise DatabaseError(f"no primary of the database answers: {reason}") from error
+        return address or self._seeds[0]
+
+    async def _log_in(self, connection: UpstreamConnection) -> None:
+        if self._credentials is None:
+            return
+        known = self._credentials
+        client = ScramClient([MECHANISM], known.name, known.password)
+        try:
+            first = await _sasl(connection, known, "saslStart", client.get_client_first())
+            client.set_server_first(first)
+            final = await _sasl(connection, known, "saslContinue", client.get_client_final())
+            client.set_server_final(final)
+        except ScramException as error:
+            raise DatabaseError("the database does not prove that it knows the guard") from error
+
+
+async def _sasl(connection: UpstreamConnection, known: Credentials, step: str, payload: str) -> str:
+    command: dict[str, Any] = {step: 1, "payload": Binary(payload.encode())}
+    if step == "saslStart":
+        command |= {"mechanism": MECHANISM, "options": {"skipEmptyExchange": True}}
+    else:
+        command["conversationId"] = 1
+    answer = await connection.call({**command, "$db": known.source})
+    if not answer.get("ok"):
+        raise DatabaseError(
+            f"the database refuses the guard's login {known.name}: {answer.get('errmsg')}"
+        )
+    return bytes(answer["payload"]).decode()
+
+
+def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=options.get("tlsCAFile"))
+    if options.get("tlsCertificateKeyFile"):
+        context.load_cert_chain(options["tlsCertificateKeyFile"])
+    if options.get("tlsAllowInvalidCertificates") or options.get("tlsInsecure"):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _lost(reason: object) -> DatabaseError:
+    return DatabaseError(f"the connection to the database broke off: {reason}")

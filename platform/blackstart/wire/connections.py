@@ -1,0 +1,87 @@
+"""Open connections of a server: how many there may be, and a clean end for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+_BACKLOG = 512
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whose connection it is: a number that no other connection of the server has."""
+
+    number: int
+    address: str
+
+
+Serve = Callable[[Peer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Connections:
+    """Accepts connections and runs `serve` for each; what is over the limit is closed at once."""
+
+    def __init__(
+        self, serve: Serve, *, max_connections: int, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._serve = serve
+        self._max_connections = max_connections
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._peers = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def start(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket, which is now owned here."""
+        self._server = await asyncio.start_server(
+            self._connected, sock=sock, backlog=_BACKLOG, ssl=self._tls
+        )
+
+    async def stop(self) -> None:
+        """Accept no more, and end all connections where they stand."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def run(self, sock: socket.socket, ready: Callable[[], object] | None = None) -> None:
+        """Accept until cancelled; then stop."""
+        await self.start(sock)
+        try:
+            if ready is not None:
+                ready()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self.stop()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None or len(self._tasks) >= self._max_connections:
+            writer.transport.abort()
+            return
+        task = asyncio.get_running_loop().create_task(self._one(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = (writer.get_extra_info("peername") or ("unknown", 0))[:2]
+        try:
+            await self._serve(Peer(next(self._peers), f"{host}:{port}"), reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            # The peer is gone, or the server ends: either way there is nobody to tell.
+            pass
+        finally:
+            writer.transport.abort()
+            with contextlib.suppress(Exception):
+                await writer.wait_closed()

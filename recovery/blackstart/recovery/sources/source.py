@@ -1,0 +1,75 @@
+"""A source of lost metadata: asked for many broken deploys at once, it answers for each alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from blackstart.model import InvalidDeploy
+
+Broken = Mapping[str, InvalidDeploy]
+"""Broken deploys by id, as they were found."""
+
+
+class Route(StrEnum):
+    """The ways back, best first; `none` when there is not one.
+
+    The first four give a deploy its metadata back. `announced` is for one that
+    never had a pointer; a rebuild makes a new deploy of the same commit, and a
+    revert has the site show its last good one.
+    """
+
+    SNAPSHOT = "snapshot"
+    POINTER_LOG = "pointer-log"
+    TREE_SCAN = "tree-scan"
+    ANNOUNCED = "announced"
+    REBUILD = "rebuild"
+    REVERT = "revert"
+    NONE = "none"
+
+    @property
+    def restores(self) -> bool:
+        """Whether the deploy itself comes back."""
+        return self in RESTORING
+
+
+RESTORING = (Route.SNAPSHOT, Route.POINTER_LOG, Route.TREE_SCAN, Route.ANNOUNCED)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Metadata that a source has for a deploy.
+
+    `metadata` holds the fields that it knows for certain, `guesses` some that
+    it can only tell about; the rest has to be inferred elsewhere. `evidence`
+    is for people.
+    """
+
+    deploy_id: str
+    metadata: Mapping[str, Any]
+    evidence: str
+    guesses: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a source has nothing for a deploy."""
+
+    deploy_id: str
+    why: str
+
+
+class Source(Protocol):
+    """One place to look. `problems` name what is wrong with the source itself, once it was asked.
+
+    `offers` answers at most a few times for each deploy, the best offer first, and
+    raises nothing because of the source's own damage: that is a problem, and a refusal.
+    """
+
+    route: Route
+    name: str
+    problems: list[str]
+
+    def offers(self, broken: Broken) -> AsyncIterator[Offer | Refusal]: ...
