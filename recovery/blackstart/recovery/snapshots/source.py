@@ -135,6 +135,11 @@ async def inventory_of(database: Database) -> Inventory:
     return Inventory(dict(sorted(found.collections.items())), found.views, sorted(found.left_out))
 
 
+async def collections_of(database: Database) -> list[str]:
+    """The names of the collections that a snapshot copies. Raises: DatabaseError."""
+    return list((await inventory_of(database)).collections)
+
+
 async def _enter(found: Inventory, database: Database, listed: Mapping[str, Any]) -> None:
     name, kind = listed["name"], listed.get("type", "collection")
     options = dict(listed.get("options", {}))
