@@ -15,7 +15,6 @@ from blackstart.recovery.snapshots import taking
 from blackstart.recovery.snapshots.source import Inventory
 from blackstart.store import ObjectStore
 
-
 KEYS = 10
 
 
