@@ -14,6 +14,7 @@ from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
+from blackstart.cli.recover import recover
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.site import site
@@ -41,6 +42,7 @@ app.add_typer(site)
 app.add_typer(build)
 app.add_typer(hook)
 app.add_typer(token)
+app.add_typer(recover)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 
