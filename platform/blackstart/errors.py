@@ -4,6 +4,7 @@
     ├── UsageError                 what the person asked for makes no sense
     ├── UnauthorizedError          nobody we know: no token, or not a valid one
     ├── ForbiddenError             a valid token that may not do this
+    ├── SignOffError               a person who may not decide about this held write
     ├── RateLimitedError           too many requests in this minute
     ├── NotFoundError              no such site, deploy, build, object
     │   └── ObjectNotFoundError    the object store has no such key
@@ -77,6 +78,13 @@ class ForbiddenError(BlackstartError):
             hint=f"make one with `blackstart token create NAME --scope {scope}`",
         )
         self.scope = scope
+
+
+class SignOffError(BlackstartError):
+    """This person, or this login, may not decide about this held write; it stays as it is."""
+
+    status = 403
+    code = "sign_off"
 
 
 class RateLimitedError(BlackstartError):

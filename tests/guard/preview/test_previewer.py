@@ -124,7 +124,8 @@ async def test_a_replacement_of_one_names_what_it_drops(bench: Bench) -> None:
     body = {"update": "deploys", "updates": [{"q": {"_id": "d001"}, "u": {"state": "ready"}}]}
     found = await bench.preview(body)
     assert found.warnings == (
-        "the document is replaced whole: metadata, site_id would be lost, in 1 of 1 documents looked at",
+        "the document is replaced whole: metadata, site_id would be lost, "
+        "in 1 of 1 documents looked at",
     )
 
 

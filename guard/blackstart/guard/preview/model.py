@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from bson import json_util
@@ -71,7 +71,8 @@ class Preview:
 
     def row(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        found: dict[str, Any] = _PREVIEW.dump_python(self, mode="json")
+        return found
 
     @classmethod
     def of_row(cls, row: object) -> Preview:
