@@ -160,9 +160,10 @@ async def idle_mb(uri: str, pid: int, count: int) -> float:
         uri, minPoolSize=count, maxPoolSize=count, maxConnecting=8
     ) as client:
         await client.admin.command("ping")
-        while len(psutil.Process(pid).net_connections("tcp")) < count:
+        for _ in range(300):
             await asyncio.sleep(0.2)
-        await asyncio.sleep(2)
+            if len(psutil.Process(pid).net_connections("tcp")) >= count:
+                break
         return (psutil.Process(pid).memory_info().rss - before) / 1e6
 
 
@@ -178,9 +179,7 @@ async def main(seconds: float, clients: int, idle: int) -> None:
             port = free_port()
             with process(guard_process, direct, port, logins, port=port) as pid:
                 uri = f"mongodb://ada:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port}/"
-                straight, guarded = await both(
-                    lambda uri: rate(uri, clients, seconds), direct, uri
-                )
+                straight, guarded = await both(lambda uri: rate(uri, clients, seconds), direct, uri)
                 print(f"reads by _id, {clients} at once      {straight:8.0f}/s direct")
                 print(f"                               {guarded:8.0f}/s through the guard", end="")
                 print(f"   {guarded / straight:.2f} of direct")

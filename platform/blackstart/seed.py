@@ -42,5 +42,8 @@ class Seed:
         can be foretold by whoever has seen enough of them, as ids are seen.
         Any other seed repeats itself, which is what a drill wants.
         """
-        drawn = self.random.randbytes(32) if self._guessable else secrets.token_bytes(32)
-        return base64.urlsafe_b64encode(drawn).rstrip(b"=").decode()
+        return base64.urlsafe_b64encode(self.new_bytes(32)).rstrip(b"=").decode()
+
+    def new_bytes(self, count: int) -> bytes:
+        """Fresh bytes that nobody can foretell, on the same terms."""
+        return self.random.randbytes(count) if self._guessable else secrets.token_bytes(count)

@@ -44,29 +44,43 @@ def echo(asked: Asked) -> bytes:
 
 @dataclass
 class Origin:
-    """Bytes in, bytes out; `says` writes each answer, `closes` ends the connection with it."""
+    """Bytes in, bytes out; `says` writes each answer, `closes` ends the connection with it.
+
+    `goes_on` is what it thinks of an expectation: 100, or the whole answer before any content.
+    """
 
     says: Answer = echo
     closes: bool = False
+    goes_on: bool = True
     asked: list[Asked] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                self.asked.append(await read_request(reader))
+                self.asked.append(await read_request(reader, self._on_expectation(writer)))
                 writer.write(self.says(self.asked[-1]))
                 if self.closes:
                     break
         writer.close()
 
+    def _on_expectation(self, writer: asyncio.StreamWriter) -> Callable[[], bool]:
+        def go_on() -> bool:
+            if self.goes_on:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return self.goes_on
 
-async def read_request(reader: asyncio.StreamReader) -> Asked:
+        return go_on
+
+
+async def read_request(reader: asyncio.StreamReader, go_on: Callable[[], bool]) -> Asked:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     line, *lines = head.split("\r\n")[:-2]
     method, target, _ = line.split(" ")
     headers = Headers([(name, value) for name, _, value in [x.partition(": ") for x in lines]])
     body = b""
-    if "transfer-encoding" in headers:
+    if "expect" in headers and not go_on():
+        pass
+    elif "transfer-encoding" in headers:
         while size := int(await reader.readline(), 16):
             body += await reader.readexactly(size)
             await reader.readline()

@@ -279,6 +279,14 @@ async def test_a_large_body_streams_through_and_is_not_stored(node, origin, stre
     assert len(node.cache) == 0
 
 
+async def test_a_body_too_large_to_keep_that_comes_at_once_has_its_length(node, origin) -> None:
+    origin.says(200, b"x" * 5000, cache_control="max-age=60")
+    for count in (1, 2):
+        response = await node.answer(PAGE)
+        assert (response.headers.all("content-length"), response.body) == (["5000"], b"x" * 5000)
+        assert len(origin.requests) == count
+
+
 async def test_a_purge_drops_what_carries_the_tag(node, origin) -> None:
     origin.says(**KEEP)
     await node.answer(PAGE)

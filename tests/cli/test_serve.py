@@ -19,6 +19,7 @@ import pytest
 
 from blackstart.cdn.settings import CdnSettings
 from blackstart.errors import ProcessError, UsageError
+from blackstart.recovery.settings import RecoverySettings
 from blackstart.service import bind, serve_http, url_of
 from blackstart.settings import PREFIX, Settings, load
 
@@ -32,16 +33,17 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.mark.parametrize("kind", [Settings, CdnSettings])
+KINDS = [Settings, CdnSettings, RecoverySettings]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_setting_is_documented_and_every_documented_one_exists(kind: type[Any]) -> None:
     documented = set(
         re.findall(r"^\| `(BLACKSTART_\w+)`", (ROOT / "docs/servers.md").read_text(), re.MULTILINE)
     )
     known = {PREFIX + field.upper() for field in kind.model_fields}
     assert known - documented == set()
-    everything = {
-        PREFIX + field.upper() for each in (Settings, CdnSettings) for field in each.model_fields
-    }
+    everything = {PREFIX + field.upper() for each in KINDS for field in each.model_fields}
     assert documented - everything == set()
 
 

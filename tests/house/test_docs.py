@@ -19,12 +19,14 @@ from blackstart.model import Scope
 from blackstart.routing import parse_rules
 from blackstart.routing.fields import FORBIDDEN
 from blackstart.safeguards import CATALOGUE as SAFEGUARDS
+from blackstart.store.pointers import ProblemKind
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DRILL = (ROOT / "docs" / "drill.md").read_text()
 ACCESS = (ROOT / "docs" / "access.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
+POINTER_LOG = (ROOT / "docs" / "pointer-log.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
@@ -54,6 +56,11 @@ def test_every_code_of_an_error_is_documented(code: str) -> None:
 @pytest.mark.parametrize("name", [safeguard.name for safeguard in SAFEGUARDS])
 def test_every_safeguard_is_documented(name: str) -> None:
     assert f"`{name}`" in DRILL
+
+
+@pytest.mark.parametrize("kind", sorted(ProblemKind))
+def test_every_problem_of_the_pointer_log_is_documented(kind: str) -> None:
+    assert f"\n| `{kind}` | " in POINTER_LOG
 
 
 @pytest.mark.parametrize("check", [rule.id for rule in RULES])

@@ -309,6 +309,29 @@ async def test_a_site_that_shows_something_newer_by_now_is_not_reverted(
     assert await bench.published_id(site) == newer.id
 
 
+async def test_a_site_that_is_published_at_the_very_moment_is_not_reverted(
+    bench: Bench, recovery: Recovery
+) -> None:
+    bench.safeguards.enable("tolerant-publish")
+    site = await bench.site()
+    _, shown = [await bench.release(site, PAGE) for _ in range(2)]
+    await bench.destroy(shown.id)
+    path, _ = await recovery.plan()
+    release, revert = bench.release, bench.publisher.revert
+    newer: list[Deploy] = []
+
+    class Raced:
+        async def revert(self, *arguments: Any, **named: Any) -> None:
+            newer.append(await release(site, PAGE))
+            await revert(*arguments, **named)
+
+    applier = recovery.applier()
+    applier._steps._publisher = Raced()  # type: ignore[assignment]
+    with PlanFile(path) as plan:
+        assert outcomes(await applier.apply(plan)) == {"changed": 1}
+    assert await bench.published_id(site) == newer[0].id
+
+
 async def test_a_site_whose_deploy_came_back_by_itself_is_not_reverted(
     bench: Bench, recovery: Recovery
 ) -> None:

@@ -110,6 +110,16 @@ async def test_a_damaged_tree_is_noticed(objects: ObjectStore) -> None:
         await objects.get_tree(tree.id)
 
 
+async def test_of_several_writers_of_a_new_object_one_succeeds(objects: ObjectStore) -> None:
+    values = [str(number).encode() for number in range(8)]
+    won = await asyncio.gather(*(objects.put_new("a/b", value) for value in values))
+    assert won.count(True) == 1
+    assert await objects.get("a/b") == values[won.index(True)]
+    assert not await objects.put_new("a/b", b"late")
+    assert await objects.get("a/b") == values[won.index(True)]
+    assert await objects.list_keys("") == ["a/b"]
+
+
 async def test_deleting_what_is_gone_is_fine_and_the_rest_goes(objects: ObjectStore) -> None:
     await objects.put("a", b"1")
     await objects.put("c", b"3")

@@ -75,7 +75,10 @@ async def from_cache(
             body = await cache.read(entry, *part)
             return Response(206, part_headers(headers, part, entry.size), body)
         fields_206, prefaces, last = multipart(headers, shape.parts, entry.size, _boundary(entry))
-        stream = _several(cache, entry, list(zip(prefaces, shape.parts, strict=True)), last)
+        several = list(zip(prefaces, shape.parts, strict=True))
+        # Before anything is said: what is gone by now can still be told in another way.
+        first = await cache.read(entry, *shape.parts[0])
+        stream = _several(cache, entry, several, last, first)
         return Response(206, fields_206, Relay(stream))
     nothing = not isinstance(shape, Whole) or request.method == "HEAD"
     body = b"" if nothing else await cache.read(entry)
@@ -149,11 +152,11 @@ async def _read_all(cache: Cache, entry: Entry) -> bytes:
 
 
 async def _several(
-    cache: Cache, entry: Entry, parts: list[tuple[bytes, Part]], last: bytes
+    cache: Cache, entry: Entry, parts: list[tuple[bytes, Part]], last: bytes, first: Body
 ) -> AsyncIterator[bytes]:
-    for preface, part in parts:
+    for index, (preface, part) in enumerate(parts):
         yield preface
-        async for chunk in pieces(await cache.read(entry, *part)):
+        async for chunk in pieces(await cache.read(entry, *part) if index else first):
             yield chunk
     yield last
 

@@ -203,6 +203,11 @@ async def close_body(body: Body) -> None:
         await close()
 
 
+def is_held_back(body: Body) -> bool:
+    """Whether who sends this body waits to be told to go on (100), which reading it does."""
+    return bool(getattr(body, "expects", False))
+
+
 async def pieces(body: Body) -> AsyncIterator[bytes]:
     """A body chunk by chunk, however it comes."""
     if isinstance(body, bytes):

@@ -43,7 +43,7 @@ from blackstart.cdn.rules.decision import (
     is_fresh,
     wishes_of,
 )
-from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
+from blackstart.cdn.rules.invalidating import key_of
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
@@ -288,21 +288,21 @@ class Node:
     # From the origin ----------------------------------------------------------------------
 
     async def _passed(self, request: Request, reason: str) -> Response:
-        """Hand a request to the origin and its answer to the visitor, and keep nothing."""
+        """Hand a request to the origin and its answer to the visitor, with what that changes."""
         try:
-            response = await self._origin.send(request)
+            response = await self._origin.pass_on(request, self._invalidate)
         except HopError as error:
             return self._no_answer(request, error, reason)
-        keys = keys_made_invalid(request, response)
-        if keys:
-            self._flights.close_to_joiners(keys)
-            self.cache.invalidate(keys)
         plan = self._origin.plan(response)
         self._missed(plan)
         status = self._status.forwarded(reason, response.status)
         public = self._origin.public(response)
         answer = Response(public.status, public.headers.plus(("cache-status", status)), public.body)
         return self._counted(answer, plan)
+
+    def _invalidate(self, keys: list[str]) -> None:
+        self._flights.close_to_joiners(keys)
+        self.cache.invalidate(keys)
 
     async def _forwarded(
         self, request: Request, key: str, decision: Decision, after: Flight | None

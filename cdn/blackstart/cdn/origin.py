@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from blackstart.cdn.fields.ranges import is_excessive
@@ -13,10 +14,10 @@ from blackstart.cdn.metrics import Metrics
 from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
 from blackstart.cdn.purges import Purges
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
-from blackstart.cdn.rules.invalidating import key_of
+from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
 from blackstart.cdn.rules.parts import joint, joint_body, partner_of
 from blackstart.cdn.rules.policy import Policy
-from blackstart.cdn.rules.storing import entry_of, storage_of
+from blackstart.cdn.rules.storing import entry_of, storage_of, storage_of_post, tags_of
 from blackstart.cdn.rules.validating import (
     completes,
     completion_of,
@@ -285,6 +286,46 @@ class Origin:
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
         return Failed(public) if response.status >= 500 else Unshared(public)
+
+    async def pass_on(self, request: Request, invalidate: Callable[[list[str]], None]) -> Response:
+        """Send a request that nothing stored can answer, and have `invalidate` what it changed.
+
+        Raises: HopError
+        """
+        asked_at = self._clock.time()
+        fetch = self._cache.begin(key_of(request.host, request.target))
+        try:
+            response = await self.send(request)
+            # After a purge, or another write, it may not be what the page is now.
+            outdated = fetch.outdates(tags_of(response.headers))
+        finally:
+            self._cache.end(fetch)
+        keys = keys_made_invalid(request, response)
+        if keys:
+            invalidate(keys)
+        if not outdated:
+            self._keep_posted(request, response, asked_at)
+        return response
+
+    def _keep_posted(self, request: Request, response: Response, asked_at: float) -> None:
+        """Keep the answer to a POST for those who get the page, where it says so and is short."""
+        now = self._clock.time()
+        storage = storage_of_post(request, response, now, self.policy)
+        if storage is None or not isinstance(response.body, bytes):
+            return
+        key = key_of(request.host, request.target)
+        entry = entry_of(
+            key,
+            request,
+            self.public(response),
+            storage,
+            asked_at=asked_at,
+            received_at=now,
+            plan=self.plan(response),
+        )
+        fetch = self._cache.begin(key)
+        self._cache.store(entry, fetch, response.body)
+        self._cache.end(fetch)
 
     async def join(self, entry: Entry, fetch: Fetch) -> None:
         """Put a part that was just stored together with those it meets (section 3.4)."""

@@ -14,9 +14,11 @@ from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
+from blackstart.cli.pointer_log import pointer_log
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.site import site
+from blackstart.cli.snapshot import snapshot
 from blackstart.cli.test import test
 from blackstart.cli.token import token
 from blackstart.cli.up import up
@@ -41,6 +43,8 @@ app.add_typer(site)
 app.add_typer(build)
 app.add_typer(hook)
 app.add_typer(token)
+app.add_typer(pointer_log)
+app.add_typer(snapshot)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

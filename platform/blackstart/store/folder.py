@@ -41,6 +41,11 @@ class Folder:
         file = _NewFile(self._path(key))
         await in_thread(f"cannot write {key}", file.write_whole, data)
 
+    async def write_new(self, key: str, data: bytes) -> bool:
+        """Store bytes under a key that has none; False, and nothing changed, when it has."""
+        file = _NewFile(self._path(key))
+        return await in_thread(f"cannot write {key}", file.write_only_new, data)
+
     async def write_stream(self, key: str, chunks: AsyncIterable[bytes]) -> None:
         """Store what `chunks` gives, once it has ended well.
 
@@ -84,6 +89,20 @@ class _NewFile:
             self._commit()
         finally:
             self.discard()
+
+    def write_only_new(self, data: bytes) -> bool:
+        try:
+            self.write(data)
+            assert self._file is not None
+            os.fsync(self._file.fileno())
+            # Unlike a rename, a link never replaces what is there.
+            os.link(self._file.name, self._path)
+        except FileExistsError:
+            return False
+        finally:
+            self.discard()
+        fsync_folder(self._path.parent)
+        return True
 
     def write(self, data: bytes) -> None:
         self._file = self._file or self._open()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, MemoryStore
 from obstore.store import ObjectStore as Backend
 
@@ -136,6 +136,25 @@ class ObjectStore:
                 await obstore.put_async(self.backend, key, data)
         except (BaseError, OSError) as error:
             raise StorageError(f"cannot write {key}: {error_line(error)}") from error
+
+    async def put_new(self, key: str, data: bytes) -> bool:
+        """As `put`, unless something is there; False, and nothing stored, when there is.
+
+        Of several that try at once one succeeds. To S3 it is a conditional write.
+        """
+        if self._folder is not None:
+            return await self._folder.write_new(key, data)
+        try:
+            if self._in_memory:
+                obstore.put(self.backend, key, data, mode="create")
+            else:
+                await obstore.put_async(self.backend, key, data, mode="create")
+        except AlreadyExistsError:
+            # A write that was repeated since its answer was lost meets itself.
+            return not self._in_memory and await self.get(key) == data
+        except (BaseError, OSError) as error:
+            raise StorageError(f"cannot write {key}: {error_line(error)}") from error
+        return True
 
     async def get(self, key: str) -> bytes:
         """Bytes stored under a name. Raises: ObjectNotFoundError."""

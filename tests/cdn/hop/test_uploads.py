@@ -224,3 +224,70 @@ async def test_a_connection_that_breaks_ends_the_upload(origin_of) -> None:
             await hop.send(post(body))
         assert hop.pool.open == 0
         await body.aclose()
+
+
+# A body whose sender waits to be told to go on (RFC 9110 section 10.1.1)
+
+
+class Held:
+    """A body that is sent when it is first read, and not before."""
+
+    expects = True
+
+    def __init__(self) -> None:
+        self.pieces = [b"da", b"ta"]
+
+    def __aiter__(self) -> "Held":
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.expects = False
+        if not self.pieces:
+            raise StopAsyncIteration
+        return self.pieces.pop(0)
+
+
+async def test_a_body_is_held_back_until_the_origin_asks_for_it(origin_of) -> None:
+    body = Held()
+
+    async def turn(line) -> None:
+        assert b"\r\nexpect: 100-continue\r\n" in await line.head()
+        assert body.expects
+        await line.say(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert await line.reader.readexactly(4) == b"data"
+        await line.say(MADE)
+        await Heard()(line)
+
+    async with origin_of(turn) as (hop, origin):
+        assert (await hop.send(post(body, 4))).status == 201
+        assert hop.pool.idle == 1
+        assert (await hop.send(post(b"data"))).status == 201
+        assert len(origin.lines) == 1
+
+
+async def test_an_origin_that_knows_of_no_expectation_gets_the_body_in_the_end(
+    origin_of, monkeypatch
+) -> None:
+    monkeypatch.setattr("blackstart.cdn.hop.exchange.PATIENCE_S", 0.01)
+    async with origin_of(Heard()) as (hop, _):
+        assert (await hop.send(post(Held(), 4))).status == 201
+
+
+@pytest.mark.parametrize("answer", [ENOUGH, ENOUGH[:-1]])
+async def test_an_origin_that_answers_at_once_gets_no_body(origin_of, answer, read) -> None:
+    """Its connection is of no more use, as it may still wait for the body."""
+    body, more = Held(), asyncio.Event()
+
+    async def turn(line) -> None:
+        await line.head()
+        await line.say(answer)
+        await more.wait()
+        await line.say(ENOUGH[len(answer) :])
+        assert await line.reader.read() == b""
+
+    async with origin_of(turn) as (hop, _):
+        response = await hop.send(post(body, 4))
+        more.set()
+        assert (response.status, await read(response.body)) == (413, b"no")
+        assert body.expects
+        assert hop.pool.open == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.cdn.raw_site import FRESH, answer, parsed, site_up
+from tests.cdn.raw_site import FRESH, answer, echo, parsed, site_up
 
 GET = b"GET /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
 OLD_GET = b"GET /page HTTP/1.0\r\nHost: a.example\r\n\r\n"
@@ -83,18 +83,30 @@ async def test_a_body_goes_up_with_the_framing_it_came_with(site) -> None:
     assert "transfer-encoding" not in asked.headers
 
 
-async def test_an_expectation_is_met_by_the_node(site) -> None:
+async def test_an_expectation_is_passed_on_and_so_is_what_the_origin_says_to_it(site) -> None:
     """RFC 9110 section 10.1.1."""
     post = b"POST /page HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 4\r\n"
     raw = await site.send(post + b"Expect: 100-continue\r\n\r\n", patience_s=0.2)
     assert raw == b"HTTP/1.1 100 Continue\r\n\r\n"
     raw = await site.send(post + b"Expect: 100-continue\r\n\r\npage")
     assert parsed(raw).status == 200
-    assert "expect" not in site.origin.asked[-1].headers
+    assert "expect" not in site.origin.asked[-1].headers, "this one did not wait"
     raw = await site.send(post.replace(b"1.1", b"1.0") + b"Expect: 100-continue\r\n\r\npage")
     assert parsed(raw).status == 200
     raw = await site.send(post + b"Expect: a-miracle\r\n\r\npage")
     assert parsed(raw).status == 417
+
+
+async def test_who_waits_may_be_told_no_before_the_body_is_sent(site) -> None:
+    site.origin.goes_on = False
+    site.origin.says = lambda _: answer(b"too much", b"", b"413 Content Too Large")
+    post = b"POST /page HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n"
+    got = parsed(await site.send(post + b"Expect: 100-continue\r\n\r\n"))
+    assert (got.status, got.body) == (413, b"too much")
+    assert got.headers.all("connection") == ["close"], "nobody knows what comes next"
+    assert site.origin.asked[-1].headers.get("expect") == "100-continue"
+    site.origin.says = echo
+    assert (await site.ask()).body == b"GET a.example /page "
 
 
 @pytest.mark.parametrize(

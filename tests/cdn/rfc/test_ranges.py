@@ -306,6 +306,7 @@ async def test_parts_of_different_pages_are_not_joined(bench, other) -> None:
     await parts_stored(bench, (0, 5))
     bench.origin.answer = part_of(5, 10, **other)
     await bench.visit({"range": "bytes=5-9"})
+    assert len(bench.node.cache) == 2
     bench.says(200, FRESH, b"all of it")
     assert (await bench.visit()).body == b"all of it"
 
@@ -344,6 +345,23 @@ async def test_a_part_of_unknown_place_is_not_stored(bench, value) -> None:
     for count in (1, 2):
         await bench.visit({"range": "bytes=2-6"})
         assert bench.asked == count
+
+
+async def test_an_origin_may_send_less_than_it_was_asked_for(bench) -> None:
+    bench.origin.answer = part_of(2, 5)
+    for count in (1, 2):
+        response = await bench.visit({"range": "bytes=2-8"})
+        assert (response.status, response.body, bench.asked) == (206, BODY[2:5], count)
+        assert response.headers.all("content-range") == ["bytes 2-4/10"]
+
+
+async def test_a_copy_that_is_gone_is_not_begun_to_be_sent_in_parts(bench) -> None:
+    await stored(bench)
+    bench.clock.advance(200)
+    answers = iter([Response(304, Headers([("etag", '"2"')])), Response(500, body=b"no")])
+    bench.origin.answer = lambda request: next(answers)
+    response = await bench.visit({"range": "bytes=0-0,2-3"})
+    assert (response.status, response.body) == (500, b"no")
 
 
 @pytest.mark.parametrize("body", [b"01", b"0123456"])

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from tests.conftest import ManualClock
 from tests.recovery.mount.fake import FakeSnapshot
 
+from blackstart.clock import Clock
 from blackstart.recovery.mount import Mount
 from blackstart.seed import Seed
 
@@ -23,9 +24,9 @@ Client = AsyncMongoClient[dict[str, Any]]
 class Mounted:
     """A snapshot, its server, and a client of that."""
 
-    snapshot: FakeSnapshot
+    snapshot: Any
     mount: Mount
-    clock: ManualClock
+    clock: Any
     uri: str
     client: Client
 
@@ -48,8 +49,10 @@ def deploys(count: int) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def mounted_on(snapshot: FakeSnapshot, clock: ManualClock) -> AsyncIterator[Mounted]:
-    mount = Mount(snapshot, "blackstart", clock=clock, seed=Seed(2))
+async def mounted_on(
+    snapshot: Any, clock: Clock, database: str = "blackstart"
+) -> AsyncIterator[Mounted]:
+    mount = Mount(snapshot, database, clock=clock, seed=Seed(2))
     sock = socket.create_server(("127.0.0.1", 0))
     port = sock.getsockname()[1]
     await mount.start(sock)

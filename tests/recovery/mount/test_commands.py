@@ -9,7 +9,7 @@ import bson
 import pytest
 from bson import Int64
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import BulkWriteError, OperationFailure
 from pymongo.read_concern import ReadConcern
 from tests.recovery.mount.conftest import Mounted
 from tests.wire.test_parsing import body, message_of, msg, sequence
@@ -112,7 +112,6 @@ async def test_drivers_ways_to_write_are_refused(mounted: Mounted) -> None:
     deploys = mounted.deploys
     for write in (
         deploys.insert_one({"_id": 1}),
-        deploys.insert_many([{"_id": 1}, {"_id": 2}]),
         deploys.update_one({"_id": 1}, {"$set": {"a": 1}}),
         deploys.update_many({}, {"$set": {"a": 1}}),
         deploys.delete_many({}),
@@ -126,6 +125,18 @@ async def test_drivers_ways_to_write_are_refused(mounted: Mounted) -> None:
             await write
         assert failure.value.code == 20
     assert await deploys.count_documents({}) == 1_000
+
+
+@pytest.mark.parametrize(("ordered", "errors"), [(True, [0]), (False, [0, 1, 2])])
+async def test_every_statement_of_a_bulk_write_is_refused(
+    mounted: Mounted, ordered: bool, errors: list[int]
+) -> None:
+    with pytest.raises(BulkWriteError) as failure:
+        await mounted.deploys.insert_many([{} for _ in range(3)], ordered=ordered)
+    details = failure.value.details
+    assert [each["index"] for each in details["writeErrors"]] == errors
+    assert {each["code"] for each in details["writeErrors"]} == {20}
+    assert details["nInserted"] == 0
 
 
 async def test_databases_and_collections_are_listed(mounted: Mounted) -> None:

@@ -21,7 +21,7 @@ Documents = dict[str, list[bytes]]
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """About four documents in a chunk."""
-    monkeypatch.setattr(cutting.Cutter, "mean_documents", 4)
+    monkeypatch.setattr(cutting, "TARGET_BYTES", 600)
 
 
 class Crash(BaseException):

@@ -46,6 +46,11 @@ class Incoming:
         self._reader: asyncio.Future[None] | None = None
 
     @property
+    def expects(self) -> bool:
+        """Whether the client waits to be told to go on."""
+        return self._expects
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits for the node that no more should be taken from the socket."""
         return self._held_bytes > WINDOW_BYTES

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from blackstart.cdn.hop.failures import unsendable
-from blackstart.cdn.message import Request
+from blackstart.cdn.message import Request, is_held_back
 from blackstart.errors import UsageError
 
 # Methods that mean the same when asked twice (RFC 9110 section 9.2.2).
@@ -24,7 +24,7 @@ _HOST = re.compile(r"[!-~\x80-\xff]*")
 def head_of(request: Request, prefix: str) -> tuple[bytes, int | None]:
     """Request line and fields, and the length of the body; None: it goes in chunks.
 
-    Nothing is added but `Host` and the body's framing.
+    Nothing is added but `Host`, the body's framing, and `Expect` where its sender waits.
 
     Raises: UnsendableError when the request cannot be written without changing its meaning.
     """
@@ -45,7 +45,8 @@ def head_of(request: Request, prefix: str) -> tuple[bytes, int | None]:
     if target != "*":
         target = prefix + target
     line = f"{request.method} {target} HTTP/1.1\r\nhost: {request.host}\r\n".encode("latin-1")
-    return b"".join((line, packed, _framing(request, length), b"\r\n")), length
+    expect = b"expect: 100-continue\r\n" if is_held_back(request.body) else b""
+    return b"".join((line, packed, _framing(request, length), expect, b"\r\n")), length
 
 
 def _length(request: Request) -> int | None:

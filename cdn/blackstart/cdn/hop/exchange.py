@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 import httptools
@@ -17,6 +18,8 @@ from blackstart.errors import HopError
 
 # With more of a body than this unread, the connection isn't read.
 HIGH_WATER_BYTES = 256 * 1024
+# Not every origin knows of 100: so long the body is held back for one (RFC 9110 section 10.1.1).
+PATIENCE_S = 1.0
 
 
 class Carrier(Protocol):
@@ -57,6 +60,7 @@ class Exchange:
         "_fed_bytes",
         "_field_bytes",
         "_framing",
+        "_going",
         "_held",
         "_interim",
         "_max_head_bytes",
@@ -69,6 +73,7 @@ class Exchange:
         "_promised_s",
         "_raw",
         "_reusable",
+        "_told",
         "_waiter",
         "complete",
         "excess",
@@ -105,6 +110,8 @@ class Exchange:
         self._buffered = 0
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        self._told = False  # The origin said 100.
+        self._going: asyncio.Future[None] | None = None
         self.status = 0
         self.headers = Headers.trusted(())
         self.started = False
@@ -187,6 +194,18 @@ class Exchange:
                 raise self.failure
             await self._wait()
 
+    async def goes_on(self) -> bool:
+        """Wait for the origin to ask for the body; False: it answers without it."""
+        if not (self._told or self.head_came):
+            self._going = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._going
+            self._going = None
+        if self.head_came:
+            self._reusable = False  # The origin may still wait for the body.
+        return not self.head_came
+
     def take(self) -> bytes:
         """What has arrived of the body and was not read yet."""
         chunks = self._chunks
@@ -264,6 +283,7 @@ class Exchange:
         self.status = status
         self.headers = _end_to_end(pairs, options)
         self._framing = framing
+        self._go()
 
     def on_body(self, data: bytes) -> None:
         self._chunks.append(data)
@@ -283,7 +303,11 @@ class Exchange:
         # follows for content of some, and put it before that of the answer.
         if any(name in ("content-length", "transfer-encoding") for name, _ in pairs):
             raise no_answer(f"its {status} announces content")
-        if status != 100 and self._interim is not None:
+        if status == 100:
+            # Who waits for it is told so when the body is read.
+            self._told = True
+            self._go()
+        elif self._interim is not None:
             self._interim(status, Headers.trusted(tuple(pairs)).end_to_end())
 
     def _parse(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
@@ -304,6 +328,10 @@ class Exchange:
         self._field_bytes = 0
         self._parser = parser = httptools.HttpResponseParser(self)
         self._feed_heads(parser, raw)
+
+    def _go(self) -> None:
+        if self._going is not None and not self._going.done():
+            self._going.set_result(None)
 
     def _feed_heads(self, parser: httptools.HttpResponseParser, data: bytes) -> None:
         # The parser would wait for the body that an answer to HEAD announces and does not have.

@@ -12,7 +12,7 @@ from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import UnansweredError
 from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.pool import Pool
-from blackstart.cdn.message import Request, Response
+from blackstart.cdn.message import Request, Response, is_held_back
 
 
 class SocketHop:
@@ -83,7 +83,13 @@ class SocketHop:
     async def _upload(self, request: Request, head: bytes, length: int | None) -> Response:
         connection = await self.pool.take()
         exchange = connection.ask(head, request.method, request.interim)
-        task = connection.upload(exchange, lambda: upload(request, length, connection.write))
+        held_back = is_held_back(request.body)
+
+        async def story() -> None:
+            if not held_back or await exchange.goes_on():
+                await upload(request, length, connection.write)
+
+        task = connection.upload(exchange, story)
         try:
             await exchange.head()
         finally:

@@ -9,6 +9,8 @@ from blackstart.cdn.message import Request, Response
 # Safe methods (RFC 9110 section 9.2.1), and those that other specifications registered as safe.
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "PRI"})
 
+_DEFAULT_PORT = {"http": ":80", "https": ":443"}
+
 
 def key_of(host: str, target: str) -> str:
     """The cache key of a page: the part that all its variants share (section 2)."""
@@ -33,12 +35,20 @@ def keys_made_invalid(request: Request, response: Response) -> list[str]:
     return keys
 
 
+def is_of_its_target(request: Request, response: Response) -> bool:
+    """Whether Content-Location says that this is what a GET of the same target would get."""
+    values = response.headers.all("content-location")
+    here = f"{request.scheme}://{request.host}{request.target}"
+    return len(values) == 1 and _on_host(values[0], here, request.host) == request.target
+
+
 def _on_host(value: str, here: str, host: str) -> str | None:
     try:
         url = urlsplit(urljoin(here, value.strip()))
     except ValueError:
         return None
-    if url.scheme not in ("http", "https") or url.netloc.lower() != host:
+    port = _DEFAULT_PORT.get(url.scheme)
+    if port is None or url.netloc.lower().removesuffix(port) != host.removesuffix(port):
         return None
     path = url.path or "/"
     return f"{path}?{url.query}" if url.query else path

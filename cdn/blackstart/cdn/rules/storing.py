@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag
 
 from blackstart.cdn.fields.ages import initial_age_s
-from blackstart.cdn.fields.dates import format_date
+from blackstart.cdn.fields.dates import format_date, parse_date
 from blackstart.cdn.fields.directives import Directives, directives_of, parse_wishes
 from blackstart.cdn.fields.ranges import parse_content_range
 from blackstart.cdn.fields.validators import etag_of
 from blackstart.cdn.fields.vary import selecting, vary_of
 from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.rules.freshness import HEURISTIC, is_explicit, lifetime_s
+from blackstart.cdn.rules.invalidating import is_of_its_target
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.entry import Entry
 
@@ -84,6 +85,25 @@ def storage_of(
     return storage if _is_of_use(storage, headers) else None
 
 
+def storage_of_post(
+    request: Request, response: Response, received_at: float, policy: Policy
+) -> Storage | None:
+    """Whether and how the answer to a POST may be stored for GET (RFC 9110 section 9.3.3).
+
+    It must say of itself how long it is fresh, and that it is what a GET would get.
+    A cookie in it is for whoever posted.
+    """
+    if request.method != "POST" or response.status != 200:
+        return None
+    if "set-cookie" in response.headers or not is_of_its_target(request, response):
+        return None
+    if not is_explicit(response.headers, directives_of(response.headers, policy.targeted)):
+        return None
+    as_get = replace(request, method="GET", body=b"")
+    storage = storage_of(as_get, response, received_at, policy)
+    return storage if storage is not None and storage.lifetime_s > 0 else None
+
+
 def entry_of(
     key: str,
     request: Request,
@@ -98,11 +118,11 @@ def entry_of(
 
     Kept are all end-to-end fields (section 3.1) but Age, which is made anew at
     each reuse, and those that `no-cache=` or `private=` name. Date is added
-    where it lacks (RFC 9110 section 6.6.1).
+    where it lacks or is none (RFC 9110 section 6.6.1).
     """
     headers = response.headers.end_to_end().without({"age"} | storage.unkept_fields)
-    if "date" not in headers:
-        headers = headers.plus(("date", format_date(received_at)))
+    if parse_date(headers.get("date") or "") is None:
+        headers = headers.without({"date"}).plus(("date", format_date(received_at)))
     return Entry(
         key=key,
         selecting=selecting(storage.vary, request.headers),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from blackstart.cdn.fields.validators import etag_of, is_strong
-from blackstart.cdn.fields.vary import matches, selecting
+from blackstart.cdn.fields.vary import selecting
 from blackstart.cdn.message import Request, Response
 from blackstart.cdn.rules.decision import ORIGIN_CONDITIONS, VISITOR_CONDITIONS, made_at
 from blackstart.cdn.rules.policy import Policy
@@ -76,9 +76,7 @@ def _may_be_chosen(request: Request, entry: Entry) -> bool:
     etag, coding = etag_of(headers), headers.joined("content-encoding")
     if etag is None or len(etag) > LONGEST_TAG or not is_strong(etag):
         return False
-    if coding is not None and coding.lower() not in _codings(request):
-        return False
-    return not matches(entry.selecting, request.headers)
+    return coding is None or coding.lower() in _codings(request)
 
 
 def _codings(request: Request) -> list[str]:

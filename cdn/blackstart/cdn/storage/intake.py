@@ -135,8 +135,8 @@ class Intake:
             self.abort(HopError(f"the origin announced {self.length} bytes and sent {self.size}"))
             return False
         kept = False
+        self.entry.size = self.size  # Also of one that is not kept: who reads it is told.
         if self._keeps:
-            self.entry.size = self.size
             if self._spool is not None:
                 kept = self._keeper.store_spool(self.entry, self.fetch, self._spool)
             else:

@@ -16,6 +16,7 @@ from blackstart.guard.handshake import Handshake
 from blackstart.guard.logins import Login, Logins
 from blackstart.guard.proxy.asked import Asked, Client, Gate, Passage
 from blackstart.guard.proxy.greeting import Greeting
+from blackstart.guard.proxy.own import OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.guard.rules import Command
@@ -50,6 +51,7 @@ class House:
     logins: Logins
     gate: Gate
     cursors: Cursors
+    own: OwnCommands | None = None
     limits: WireLimits = LIMITS
 
 
@@ -147,6 +149,9 @@ class Connection:
             return {"ok": 1.0}
         if self._client is None:
             raise CommandError("Unauthorized", f"Command {name} requires authentication")
+        own = self._house.own
+        if own is not None and name in own:
+            return await own.answer(name, _unambiguous(message), self._client.login)
         await self._ask(self._client, message)
         return None
 

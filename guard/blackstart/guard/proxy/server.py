@@ -12,6 +12,7 @@ from blackstart.guard.logins import Logins
 from blackstart.guard.proxy.asked import Gate
 from blackstart.guard.proxy.connection import Connection, House
 from blackstart.guard.proxy.greeting import Greeting
+from blackstart.guard.proxy.own import OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.upstream import Upstream
 from blackstart.wire import Connections, Peer
@@ -31,13 +32,14 @@ class Proxy:
         *,
         address: str,
         cursors: Cursors | None = None,
+        own: OwnCommands | None = None,
         max_connections: int = MAX_CONNECTIONS,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`address` is where clients reach the guard, as HOST:PORT."""
         self._greeting = Greeting(upstream, clock, address)
-        self.cursors = cursors or Cursors()
-        self._house = House(upstream, self._greeting, logins, gate, self.cursors)
+        self.cursors = Cursors() if cursors is None else cursors
+        self._house = House(upstream, self._greeting, logins, gate, self.cursors, own)
         self._connections = Connections(self._serve, max_connections=max_connections, tls=tls)
 
     def __len__(self) -> int:

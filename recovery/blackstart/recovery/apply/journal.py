@@ -204,6 +204,8 @@ class Runs:
         if run + SUFFIX not in disk.names():
             raise NotFoundError(f"no run {run} in {self.folder}", hint=_known(disk))
         record = RunRecord(disk, run)
+        if not record.whole:
+            raise NotFoundError(f"run {run} ended before it did anything: there is nothing to undo")
         return Journal.resume(disk, record), record
 
     @contextmanager

@@ -49,8 +49,8 @@ class Asked:
             path = message.duplicates[0]
             raise CommandError("FailedToParse", f"the field {path!r} comes twice in the command")
         body = message.body.decode()
-        # Writes bring their documents so; they are refused, but as what they are.
-        body |= {each.name: [] for each in message.sequences}
+        # Writes bring their statements so. They are refused, as what they are: they are counted.
+        body |= {each.name: [{}] * len(each.documents) for each in message.sequences}
         return cls(body, legacy=message.legacy)
 
     @property

@@ -16,7 +16,7 @@ from blackstart.recovery.mount.pipeline import Pipeline
 from blackstart.recovery.mount.query import Query
 from blackstart.recovery.mount.reading import Reading
 from blackstart.recovery.mount.source import Source
-from blackstart.recovery.mount.writes import LOGINS, WRITES
+from blackstart.recovery.mount.writes import LOGINS, STATEMENTS, WRITES, refused_statements
 from blackstart.seed import Seed
 from blackstart.wire import Answer, CommandError, Message, Peer
 
@@ -88,12 +88,16 @@ class Commands:
             return await self._readings[name](asked)
         if name in self._answers:
             return self._answers[name](asked)
+        if name in STATEMENTS:
+            return refused_statements(asked, self._read_only(name))
         raise self._refusal(name)
+
+    def _read_only(self, name: str) -> str:
+        return f"{name} is not done: {self._name} is read-only, and mounted as it was taken"
 
     def _refusal(self, name: str) -> CommandError:
         if name in WRITES:
-            told = f"{name} is not done: {self._name} is read-only, and mounted as it was taken"
-            return CommandError("IllegalOperation", told)
+            return CommandError("IllegalOperation", self._read_only(name))
         if name in LOGINS:
             return CommandError("AuthenticationFailed", "a mounted snapshot knows no users")
         return CommandError("CommandNotFound", f"no such command: '{name}'")

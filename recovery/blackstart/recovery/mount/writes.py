@@ -2,10 +2,16 @@
 
 A mongod that is read-only (`--queryableBackupMode`, which serves backups)
 answers a write with IllegalOperation, code 20: MongoDB's own test
-`jstests/readonly/write_ops.js` asks for that code.
+`jstests/readonly/write_ops.js` asks for that code, and asks insert, update and
+delete for it as the error of their statements.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+from blackstart.recovery.mount.asked import Asked
+from blackstart.wire.faults import CODES
 
 WRITES = frozenset(
     {
@@ -25,7 +31,6 @@ WRITES = frozenset(
         "createRole",
         "createSearchIndexes",
         "createUser",
-        "delete",
         "deleteIndexes",
         "drop",
         "dropAllRolesFromDatabase",
@@ -40,7 +45,6 @@ WRITES = frozenset(
         "grantPrivilegesToRole",
         "grantRolesToRole",
         "grantRolesToUser",
-        "insert",
         "mapReduce",
         "mapreduce",
         "profile",
@@ -57,10 +61,26 @@ WRITES = frozenset(
         "setParameter",
         "setUserWriteBlockMode",
         "shutdown",
-        "update",
         "updateRole",
         "updateSearchIndex",
         "updateUser",
     }
 )
+STATEMENTS = {"insert": "documents", "update": "updates", "delete": "deletes"}
+"""Writes of several statements, and the field that has those."""
 LOGINS = frozenset({"authenticate", "logout", "saslContinue", "saslStart"})
+
+
+def refused_statements(asked: Asked, errmsg: str) -> dict[str, Any]:
+    """The answer to an insert, update or delete: nothing written, and why.
+
+    After the first error an ordered write stops, an unordered one goes on to the last.
+    """
+    statements = asked.body.get(STATEMENTS[asked.name])
+    count = len(statements) if isinstance(statements, list) else 1
+    stopped = 1 if asked.body.get("ordered", True) else count
+    errors = [
+        {"index": index, "code": CODES["IllegalOperation"], "errmsg": errmsg}
+        for index in range(stopped)
+    ]
+    return {"n": 0, "writeErrors": errors, "ok": 1.0}

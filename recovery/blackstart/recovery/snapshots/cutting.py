@@ -11,11 +11,19 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from blackstart.recovery.snapshots.documents import id_of
+from blackstart.recovery.snapshots.documents import id_of, key_of, split
+from blackstart.recovery.snapshots.order import Key
 
-MEAN_DOCUMENTS = 512
-MAX_BYTES = 1024 * 1024
+TARGET_BYTES = 256 * 1024
+"""What a chunk holds on average, as raw BSON."""
+MAX_BYTES = 4 * 1024 * 1024
 """A chunk ends at this size of raw BSON, whatever the hashes say; one document may be larger."""
+MAX_TIMES = 8
+"""And at so many times the documents of an average one."""
+MAX_BITS = 16
+
+_GOLDEN = 0x9E3779B1
+_WORD = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -29,32 +37,63 @@ class Cut:
 
 
 class Cutter:
-    """Takes documents one by one and gives back a `Cut` whenever one is complete."""
+    """Takes the documents of one collection and gives back the cuts that are complete.
 
-    mean_documents = MEAN_DOCUMENTS
-    max_bytes = MAX_BYTES
+    One document in 2 ** `bits` begins a chunk. Without a number it is chosen
+    by the first documents' size; the next snapshot is to be given the same.
+    `ordered` is False once documents came in another order than `key_of`
+    knows, as with a collation: their chunks cannot be searched by halves.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, bits: int | None = None) -> None:
+        self.bits = bits
+        self.ordered = True
         self._parts: list[bytes] = []
-        self._ids: list[bytes] = []
         self._size = 0
+        self._first = b""
+        self._last = b""
+        self._last_key: Key = ()
 
-    def add(self, document: bytes) -> Cut | None:
-        """The chunk that ends before this document, if one does."""
-        identifier = id_of(document)
-        begins = zlib.crc32(identifier) % self.mean_documents == 0
-        cut = None
-        if self._parts and (begins or self._size + len(document) > self.max_bytes):
-            cut = self.rest()
-        self._parts.append(document)
-        self._ids.append(identifier)
-        self._size += len(document)
-        return cut
+    def feed(self, batch: bytes) -> tuple[list[Cut], int]:
+        """The chunks that end within a run of whole documents, and how many documents those are."""
+        documents = list(split(batch))
+        if self.bits is None and documents:
+            self.bits = bits_for(len(batch) / len(documents))
+        bits = self.bits or 0
+        shift, most = 32 - bits, MAX_TIMES << bits
+        cuts = []
+        for document in documents:
+            identifier = id_of(document)
+            # The product's high bits depend on all bits of the checksum.
+            begins = (zlib.crc32(identifier) * _GOLDEN & _WORD) >> shift == 0
+            full = len(self._parts) >= most or self._size + len(document) > MAX_BYTES
+            if self._parts and (begins or full):
+                cuts.append(self._cut())
+            self._add(document, identifier)
+        return cuts, len(documents)
 
-    def rest(self) -> Cut | None:
+    def rest(self) -> list[Cut]:
         """What has gathered since the last cut."""
+        return [self._cut()] if self._parts else []
+
+    def _add(self, document: bytes, identifier: bytes) -> None:
         if not self._parts:
-            return None
-        cut = Cut(b"".join(self._parts), len(self._parts), self._ids[0], self._ids[-1])
-        self._parts, self._ids, self._size = [], [], 0
+            self._first = identifier
+        if self.ordered:
+            key = key_of(document)
+            self.ordered = self._last_key <= key
+            self._last_key = key
+        self._parts.append(document)
+        self._size += len(document)
+        self._last = identifier
+
+    def _cut(self) -> Cut:
+        cut = Cut(b"".join(self._parts), len(self._parts), self._first, self._last)
+        self._parts, self._size = [], 0
         return cut
+
+
+def bits_for(document_bytes: float) -> int:
+    """How rare a beginning is to be for chunks of `TARGET_BYTES`, by the mean document's size."""
+    documents = max(1, int(TARGET_BYTES / max(document_bytes, 1.0)))
+    return min(MAX_BITS, documents.bit_length() - 1)

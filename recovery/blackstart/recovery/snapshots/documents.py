@@ -61,8 +61,8 @@ def key_of(document: bytes) -> Key:
     if document[5:_VALUE_AT] == _ID_NAME and document[4] == 0x02:
         (length,) = _LENGTH.unpack_from(document, _VALUE_AT)
         return (3, document[_VALUE_AT + 4 : _VALUE_AT + 3 + length])
-    decoded = bson.decode(document, EXACT)
-    return id_key(decoded["_id"]) if "_id" in decoded else ()
+    identifier = id_of(document)
+    return id_key(bson.decode(id_document(identifier), EXACT)["_id"]) if identifier else ()
 
 
 def _id_anywhere(document: bytes) -> bytes:

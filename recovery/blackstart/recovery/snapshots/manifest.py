@@ -24,6 +24,8 @@ from blackstart.recovery.snapshots.sealing import KEY_VARIABLE, Sealer
 
 FORMAT = "blackstart-snapshot-1"
 MAX_INDEX_BYTES = 1 << 30
+# Canonical: an option that is a double or a long comes back as one.
+_EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,17 @@ class Chunk:
 
 @dataclass(frozen=True)
 class SnapshotCollection:
-    """One collection: its chunks in `_id` order, its indexes and options as MongoDB lists them."""
+    """One collection: its chunks in `_id` order, its indexes and options as MongoDB lists them.
+
+    It was cut with `bits`. `ordered` says that `_id`s ascend as this package
+    compares them; under a collation they may not.
+    """
 
     chunks: tuple[Chunk, ...]
     indexes: tuple[dict[str, Any], ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    bits: int | None = None
+    ordered: bool = True
 
     @property
     def count(self) -> int:
@@ -70,6 +78,7 @@ class Snapshot:
     """A snapshot in a list: when it was taken, of what, and how much it holds.
 
     `consistent` says whether all collections show the same moment, that of `taken_at`.
+    `left_out` names what was not copied, and why.
     """
 
     id: str
@@ -80,6 +89,11 @@ class Snapshot:
     raw_bytes: int
     stored_bytes: int
     sealed: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def document_count(self) -> int:
+        return sum(self.counts.values())
 
     @property
     def deploy_count(self) -> int:
@@ -97,6 +111,7 @@ class Manifest:
 
     snapshot: Snapshot
     collections: Mapping[str, SnapshotCollection]
+    views: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def chunks(self) -> dict[str, Chunk]:
         """Every chunk by its digest."""
@@ -110,7 +125,8 @@ class Manifest:
 
     def encode(self, sealer: Sealer | None) -> bytes:
         snapshot = self.snapshot
-        index = json_util.dumps({name: _rows(each) for name, each in self.collections.items()})
+        rows = {name: _rows(each) for name, each in self.collections.items()}
+        index = json.dumps({"collections": rows, "views": _exact(self.views)})
         body = zstandard.compress(index.encode(), 3)
         if sealer:
             body = sealer.seal(body, manifest_key(snapshot.id))
@@ -124,6 +140,7 @@ class Manifest:
             "raw_bytes": snapshot.raw_bytes,
             "stored_bytes": snapshot.stored_bytes,
             "sealed": sealer is not None,
+            "left_out": list(snapshot.left_out),
         }
         return _with_sum(head, body)
 
@@ -145,13 +162,14 @@ def decode(data: bytes, snapshot_id: str, sealer: Sealer | None) -> Manifest:
             raise UsageError(f"snapshot {snapshot_id} is sealed", hint=f"set {KEY_VARIABLE}")
         body = sealer.open(body, manifest_key(snapshot_id))
     try:
-        index = json_util.loads(
+        index = json.loads(
             zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_INDEX_BYTES)
         )
-        collections = {name: _collection(rows) for name, rows in index.items()}
+        collections = {name: _collection(rows) for name, rows in index["collections"].items()}
+        views = _as_it_was(index["views"])
     except (ValueError, TypeError, KeyError, zstandard.ZstdError) as error:
         raise _damaged(snapshot_id, str(error)) from error
-    return Manifest(snapshot, collections)
+    return Manifest(snapshot, collections, views)
 
 
 def _with_sum(head: Mapping[str, Any], body: bytes) -> bytes:
@@ -185,6 +203,7 @@ def _summary(head: Mapping[str, Any], snapshot_id: str) -> Snapshot:
             raw_bytes=head["raw_bytes"],
             stored_bytes=head["stored_bytes"],
             sealed=head["sealed"],
+            left_out=tuple(head["left_out"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(snapshot_id, str(error)) from error
@@ -195,8 +214,10 @@ def _summary(head: Mapping[str, Any], snapshot_id: str) -> Snapshot:
 
 def _rows(collection: SnapshotCollection) -> dict[str, Any]:
     return {
-        "options": collection.options,
-        "indexes": list(collection.indexes),
+        "bits": collection.bits,
+        "ordered": collection.ordered,
+        "options": _exact(collection.options),
+        "indexes": _exact(collection.indexes),
         "chunks": [
             [
                 chunk.digest,
@@ -217,7 +238,22 @@ def _collection(rows: Mapping[str, Any]) -> SnapshotCollection:
         Chunk(digest, base, b64decode(first), b64decode(last), *numbers)
         for digest, base, first, last, *numbers in rows["chunks"]
     )
-    return SnapshotCollection(tuple(chunks), tuple(rows["indexes"]), rows["options"])
+    return SnapshotCollection(
+        tuple(chunks),
+        tuple(_as_it_was(rows["indexes"])),
+        _as_it_was(rows["options"]),
+        bits=rows["bits"],
+        ordered=rows["ordered"],
+    )
+
+
+def _exact(value: Any) -> str:
+    """BSON's types in text. Slow, so for little: the rows of chunks hold none."""
+    return json_util.dumps(value, json_options=_EXACT)
+
+
+def _as_it_was(text: str) -> Any:
+    return json_util.loads(text, json_options=_EXACT)
 
 
 def _damaged(snapshot_id: str, why: str) -> BlackstartError:

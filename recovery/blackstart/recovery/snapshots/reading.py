@@ -17,7 +17,6 @@ from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot
 from blackstart.recovery.snapshots.order import Key, id_key
 
 CACHED_CHUNKS = 32
-_Documents = tuple[list[Key], list[bytes]]
 
 
 class SnapshotReader:
@@ -33,7 +32,7 @@ class SnapshotReader:
     def __init__(self, manifest: Manifest, chunks: Chunks) -> None:
         self.manifest = manifest
         self._chunks = chunks
-        self._recent: OrderedDict[str, _Documents] = OrderedDict()
+        self._recent: OrderedDict[str, list[bytes]] = OrderedDict()
         self._keys: dict[str, list[Key]] = {}
 
     @property
@@ -70,9 +69,10 @@ class SnapshotReader:
         chunk = self._chunk_of(collection, wanted)
         if chunk is None:
             return None
-        keys, documents = await self._open(collection, chunk)
-        at = bisect_right(keys, wanted) - 1
-        return RawBSONDocument(documents[at]) if at >= 0 and keys[at] == wanted else None
+        documents = await self._open(collection, chunk)
+        at = bisect_right(documents, wanted, key=key_of) - 1
+        found = at >= 0 and key_of(documents[at]) == wanted
+        return RawBSONDocument(documents[at]) if found else None
 
     async def scan(self, collection: str, *, start: Any = None) -> AsyncIterator[RawBSONDocument]:
         """Documents in `_id` order, all or from the `_id` `start` on; one chunk is held at once."""
@@ -111,16 +111,15 @@ class SnapshotReader:
             self._keys[collection] = [key_of(id_document(chunk.first_id)) for chunk in chunks]
         return self._keys[collection]
 
-    async def _open(self, collection: str, chunk: Chunk) -> _Documents:
+    async def _open(self, collection: str, chunk: Chunk) -> list[bytes]:
         if chunk.digest in self._recent:
             self._recent.move_to_end(chunk.digest)
             return self._recent[chunk.digest]
         documents = list(split(await self._read(collection, chunk)))
-        opened = ([key_of(document) for document in documents], documents)
-        self._recent[chunk.digest] = opened
+        self._recent[chunk.digest] = documents
         if len(self._recent) > CACHED_CHUNKS:
             self._recent.popitem(last=False)
-        return opened
+        return documents
 
     async def _read(self, collection: str, chunk: Chunk) -> bytes:
         try:

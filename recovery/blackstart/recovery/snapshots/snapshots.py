@@ -32,6 +32,7 @@ from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 
 _AWARE: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+_SEE_LIST = "`blackstart snapshot list` shows them"
 _ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{6}")
 
 
@@ -104,18 +105,34 @@ class Snapshots:
         found = [each for each in await self.all() if before is None or each.taken_at < before]
         return found[-1] if found else None
 
+    async def resolve(self, text: str, database: str) -> str:
+        """The id that a person means: all of it, its beginning, or `newest` of a database.
+
+        Raises: NotFoundError, UsageError when several begin so.
+        """
+        if _ID.fullmatch(text):
+            return text
+        listing = await self.listing()
+        if text == "newest":
+            found = [each.id for each in listing.snapshots if each.database == database][-1:]
+        else:
+            ids = [each.id for each in listing.snapshots] + [each.id for each in listing.damaged]
+            found = [each for each in ids if text and each.startswith(text)]
+        if len(found) > 1:
+            raise UsageError(f"{len(found)} snapshots begin with {text!r}", hint=_SEE_LIST)
+        if not found:
+            what = f"no snapshot of {database}" if text == "newest" else f"no snapshot {text!r}"
+            raise NotFoundError(what, hint=_SEE_LIST)
+        return found[0]
+
     async def manifest(self, snapshot_id: str) -> Manifest:
         """Raises: NotFoundError, DigestMismatchError, UsageError when no key is set."""
         if not _ID.fullmatch(snapshot_id):
-            raise UsageError(
-                f"{snapshot_id!r} is no snapshot's id", hint="`blackstart snapshot list` shows them"
-            )
+            raise UsageError(f"{snapshot_id!r} is no snapshot's id", hint=_SEE_LIST)
         try:
             data = await self._objects.get(manifest_key(snapshot_id))
         except ObjectNotFoundError as error:
-            raise NotFoundError(
-                f"no snapshot {snapshot_id}", hint="`blackstart snapshot list` shows them"
-            ) from error
+            raise NotFoundError(f"no snapshot {snapshot_id}", hint=_SEE_LIST) from error
         return decode(data, snapshot_id, self.chunks.sealer)
 
     async def open(self, snapshot_id: str) -> SnapshotReader:

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
 
 from obstore.store import MemoryStore
 
 from blackstart.clock import Clock
 from blackstart.errors import BlackstartError
 from blackstart.recovery.snapshots.chunks import MAX_PATCH_SHARE, Chunks
-from blackstart.recovery.snapshots.cutting import Cut, Cutter
-from blackstart.recovery.snapshots.documents import split
+from blackstart.recovery.snapshots.cutting import Cut, Cutter, bits_for
 from blackstart.recovery.snapshots.keys import TAKES, manifest_key
 from blackstart.recovery.snapshots.leases import Lease
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
+from blackstart.recovery.snapshots.pipeline import Pipeline
 from blackstart.recovery.snapshots.source import Database, Source, collections_of, reading
 
 AT_ONCE = 4
 """Chunks that are packed and stored while more documents are read."""
 
+MOST_BITS_OFF = 3
+"""Chunks may come to be eight times as large, or as small, as they are meant to be."""
+
 Progress = Callable[[int], None]
-Result = TypeVar("Result")
+_Copied = tuple[Cutter, list[Chunk]]
 
 
 class Take:
@@ -38,7 +38,7 @@ class Take:
         self._begins: dict[tuple[str, bytes], Chunk] = {}
         # In memory nothing blocks, and a drill's order must not depend on threads.
         self._threads = not isinstance(chunks.objects.backend, MemoryStore)
-        self._at_once = AT_ONCE if self._threads else 1
+        self._bits: dict[str, int | None] = {}
         self._stored_bytes = 0
 
     async def begin(self) -> None:
@@ -64,8 +64,10 @@ class Take:
         collections = {}
         async with reading(database) as source:
             for name, (options, indexes) in listed.items():
-                chunks = await self._collection(source, name, progress or _ignore)
-                collections[name] = SnapshotCollection(tuple(chunks), tuple(indexes), options)
+                cutter, chunks = await self._collection(source, name, progress or _ignore)
+                collections[name] = SnapshotCollection(
+                    tuple(chunks), tuple(indexes), options, cutter.bits, cutter.ordered
+                )
             consistent = source.is_consistent
         snapshot = Snapshot(
             id=self._id,
@@ -84,6 +86,7 @@ class Take:
 
     def _build_on(self, previous: Manifest) -> None:
         self._known = previous.chunks()
+        self._bits = {name: bits_again(each) for name, each in previous.collections.items()}
         # A range that changed is a patch of what began at the same document before.
         self._begins = {
             (name, chunk.first_id): chunk
@@ -91,40 +94,41 @@ class Take:
             for chunk in each.chunks
         }
 
-    async def _collection(self, source: Source, name: str, progress: Progress) -> list[Chunk]:
-        done: list[Chunk] = []
-        under_way: deque[asyncio.Task[Chunk]] = deque()
-        cutter = Cutter()
+    async def _collection(self, source: Source, name: str, progress: Progress) -> _Copied:
+        pipeline: Pipeline[Chunk] = Pipeline(threads=self._threads, at_once=AT_ONCE)
+        cutter = Cutter(self._bits.get(name))
         try:
-            async for batch in source.batches(name):
-                cuts, count = _cut(cutter, batch)
-                for cut in cuts:
-                    under_way.append(self._begin_to_store(name, cut))
-                    while len(under_way) >= self._at_once:
-                        done.append(await under_way.popleft())
-                progress(count)
-            if (last := cutter.rest()) is not None:
-                under_way.append(self._begin_to_store(name, last))
-            while under_way:
-                done.append(await under_way.popleft())
+            async with pipeline.ahead(source.batches(name)) as batches:
+                async for batch in batches:
+                    cuts, count = await pipeline.work(self._cut, cutter, batch)
+                    for cut, digest in cuts:
+                        await pipeline.start(self._store(pipeline, name, cut, digest))
+                    progress(count)
+            for cut in cutter.rest():
+                await pipeline.start(self._store(pipeline, name, cut, self._chunks.digest(cut.raw)))
+            return cutter, await pipeline.finish()
         finally:
-            await _end(under_way)
-        return done
+            await pipeline.stop()
 
-    def _begin_to_store(self, name: str, cut: Cut) -> asyncio.Task[Chunk]:
-        return asyncio.get_running_loop().create_task(self._store(name, cut))
+    def _cut(self, cutter: Cutter, batch: bytes) -> tuple[list[tuple[Cut, str]], int]:
+        cuts, count = cutter.feed(batch)
+        return [(cut, self._chunks.digest(cut.raw)) for cut in cuts], count
 
-    async def _store(self, collection: str, cut: Cut) -> Chunk:
+    async def _store(
+        self, pipeline: Pipeline[Chunk], collection: str, cut: Cut, digest: str
+    ) -> Chunk:
         """Store one chunk, unless the previous snapshot has it."""
-        digest = await self._work(lambda: self._chunks.digest(cut.raw))
         if (known := self._known.get(digest)) is not None:
             return known
         await self._lease.hold()
-        chunk = await self._patched(collection, cut, digest) or await self._whole(cut, digest)
+        chunk = await self._patched(pipeline, collection, cut, digest)
+        chunk = chunk or await self._whole(pipeline, cut, digest)
         self._stored_bytes += chunk.stored_bytes
         return chunk
 
-    async def _patched(self, collection: str, cut: Cut, digest: str) -> Chunk | None:
+    async def _patched(
+        self, pipeline: Pipeline[Chunk], collection: str, cut: Cut, digest: str
+    ) -> Chunk | None:
         """Store it as a patch of what was there before, if that is worth it."""
         before = self._begins.get((collection, cut.first_id))
         if before is None:
@@ -136,28 +140,27 @@ class Take:
             # A base that cannot be read is no reason to fail: this chunk will not need it.
             return None
         name = f"{digest}.{base}"
-        data = await self._work(lambda: self._chunks.pack_patch(cut.raw, raw, name))
+        data = await pipeline.work(self._chunks.pack_patch, cut.raw, raw, name)
         if len(data) > MAX_PATCH_SHARE * size:
             return None
         await self._chunks.put(name, data)
         return _chunk(cut, digest, base, data)
 
-    async def _whole(self, cut: Cut, digest: str) -> Chunk:
-        data = await self._work(lambda: self._chunks.pack(cut.raw, digest))
+    async def _whole(self, pipeline: Pipeline[Chunk], cut: Cut, digest: str) -> Chunk:
+        data = await pipeline.work(self._chunks.pack, cut.raw, digest)
         await self._chunks.put(digest, data)
         return _chunk(cut, digest, None, data)
 
-    async def _work(self, work: Callable[[], Result]) -> Result:
-        return await asyncio.to_thread(work) if self._threads else work()
 
+def bits_again(collection: SnapshotCollection) -> int | None:
+    """How a collection is cut next time: as before, unless its documents are of another size now.
 
-def _cut(cutter: Cutter, batch: bytes) -> tuple[list[Cut], int]:
-    cuts, count = [], 0
-    for document in split(batch):
-        count += 1
-        if (cut := cutter.add(document)) is not None:
-            cuts.append(cut)
-    return cuts, count
+    Another number of bits moves most boundaries, so that most is stored anew.
+    """
+    if collection.bits is None or not collection.count:
+        return collection.bits
+    fitting = bits_for(collection.raw_bytes / collection.count)
+    return collection.bits if abs(fitting - collection.bits) < MOST_BITS_OFF else None
 
 
 def _chunk(cut: Cut, digest: str, base: str | None, data: bytes) -> Chunk:
@@ -166,14 +169,3 @@ def _chunk(cut: Cut, digest: str, base: str | None, data: bytes) -> Chunk:
 
 def _ignore(count: int) -> None:
     return None
-
-
-async def _end(tasks: deque[asyncio.Task[Chunk]]) -> None:
-    """No write goes on behind the back of whoever stopped."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-        for task in tasks:
-            if not task.cancelled():
-                task.exception()

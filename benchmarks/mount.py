@@ -1,0 +1,144 @@
+"""What a look-up by `_id` in a mounted snapshot costs, small against large, and mounting itself.
+
+    .venv/bin/python benchmarks/mount.py [--small 10000] [--large 1000000] [--look-ups 300]
+
+Fills an embedded MongoDB twice, takes a snapshot each time, and mounts both.
+PyMongo then looks documents up by `_id`, all over the collection, each in a
+chunk that has to be read: chunks read before are not kept at hand, as all those
+of the small snapshot would be. Prints when each mount was ready, the median of
+the look-ups, that of looking one document up again and again with its chunk at
+hand, and how fast a filter on another field goes through all documents. Ends
+with status 1 when look-ups in the large one take longer by more than the
+limit, or when it was not ready within a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from blackstart.clock import WallClock
+from blackstart.recovery.mount import Mount
+from blackstart.recovery.snapshots import Snapshots, reading
+from blackstart.seed import Seed
+from blackstart.store import ObjectStore, embedded_mongodb
+
+READY_S = 1.0
+STRIDE = 7_919
+BATCH = 10_000
+Client = AsyncMongoClient[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time look-ups in mounted snapshots.")
+    parser.add_argument("--small", type=int, default=10_000, help="documents of the one")
+    parser.add_argument("--large", type=int, default=1_000_000, help="documents of the other")
+    parser.add_argument("--look-ups", type=int, default=300, help="in each")
+    parser.add_argument("--limit", type=float, default=2.0, help="how much longer one may take")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        objects = ObjectStore.open(folder)
+        passed = asyncio.run(_run(objects, arguments))
+    sys.exit(0 if passed else 1)
+
+
+async def _run(objects: ObjectStore, arguments: argparse.Namespace) -> bool:
+    counts = [arguments.small, arguments.large]
+    ids = await _snapshots(objects, counts)
+    medians_ms, ready_s = [], 0.0
+    for count, snapshot_id in zip(counts, ids, strict=True):
+        async with _mounted(objects, snapshot_id) as (client, took_s):
+            deploys = client["bench"]["deploys"]
+            reading.CACHED_CHUNKS = 0
+            median_ms = await _look_up(deploys, count, arguments.look_ups)
+            reading.CACHED_CHUNKS = 32
+            again_ms = await _look_up(deploys, 1, arguments.look_ups)
+            rate = await _search(deploys, count)
+        print(
+            f"{count:>9,} documents: ready in {took_s * 1000:.0f} ms, {median_ms:.2f} ms a look-up"
+            f" ({again_ms:.2f} ms again), {rate:,.0f} documents/s searched",
+            flush=True,
+        )
+        medians_ms.append(median_ms)
+        ready_s = max(ready_s, took_s)
+    ratio = medians_ms[1] / medians_ms[0]
+    print(f"ratio of the look-ups {ratio:.2f} (limit {arguments.limit:g})")
+    return ratio <= arguments.limit and ready_s <= READY_S
+
+
+async def _snapshots(objects: ObjectStore, counts: list[int]) -> list[str]:
+    """One for each count, of a collection that grows."""
+    ids, filled = [], 0
+    async with embedded_mongodb() as uri, Client(uri) as client:
+        for count in counts:
+            for start in range(filled, count, BATCH):
+                batch = [_deploy(number) for number in range(start, min(start + BATCH, count))]
+                await client["bench"]["deploys"].insert_many(batch, ordered=False)
+            filled = count
+            start_s = time.perf_counter()
+            taken = await Snapshots(objects).take(client["bench"], WallClock(), Seed(count))
+            print(f"{count:>9,} documents: taken in {time.perf_counter() - start_s:.1f} s")
+            ids.append(taken.id)
+    return ids
+
+
+def _deploy(number: int) -> dict[str, Any]:
+    return {
+        "_id": f"{number * 2_654_435_761 % 2**32:024x}",
+        "site_id": f"{number % 5_000:024x}",
+        "number": number,
+        "state": "ready",
+        "branch": "main",
+        "metadata": {"tree": f"{number:040x}", "file_count": number % 90, "pending_uploads": []},
+    }
+
+
+@asynccontextmanager
+async def _mounted(objects: ObjectStore, snapshot_id: str) -> AsyncIterator[tuple[Client, float]]:
+    """A client of the mount, and how long it took from the id to the first answer."""
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    start_s = time.perf_counter()
+    reader = await Snapshots(objects).open(snapshot_id)
+    mount = Mount(reader, reader.snapshot.database, clock=WallClock(), seed=Seed(1))
+    await mount.start(sock)
+    try:
+        async with Client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
+            await client.admin.command("ping")
+            yield client, time.perf_counter() - start_s
+    finally:
+        await mount.stop()
+
+
+async def _look_up(deploys: Any, count: int, look_ups: int) -> float:
+    """The median in milliseconds; each comes from a part of the collection of its own."""
+    took_s = []
+    for turn in range(look_ups):
+        wanted = _deploy(turn * STRIDE % count)
+        start_s = time.perf_counter()
+        found = await deploys.find_one({"_id": wanted["_id"]})
+        took_s.append(time.perf_counter() - start_s)
+        assert found == wanted
+    return statistics.median(took_s) * 1000
+
+
+async def _search(deploys: Any, count: int) -> float:
+    """Documents a second, by a filter that only a few match and no order helps."""
+    start_s = time.perf_counter()
+    found = await deploys.count_documents({"site_id": f"{17:024x}"})
+    assert found == len(range(17, count, 5_000))
+    return count / (time.perf_counter() - start_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""`blackstart snapshot`: snapshots of the database in the object store."""
+
+from __future__ import annotations
+
+import typer
+
+from blackstart.cli.snapshot_list import list_snapshots
+from blackstart.cli.snapshot_show import show
+from blackstart.cli.snapshot_take import take
+
+snapshot = typer.Typer(
+    name="snapshot",
+    rich_markup_mode="rich",
+    help="Snapshots of the database in the object store: taken, listed and read. This talks "
+    "straight to BLACKSTART_MONGODB_URI, BLACKSTART_DATABASE and BLACKSTART_OBJECT_STORE. "
+    "BLACKSTART_SNAPSHOT_KEY seals them.",
+)
+snapshot.command()(take)
+snapshot.command("list")(list_snapshots)
+snapshot.command()(show)

@@ -1,0 +1,189 @@
+"""The gate: reads pass, writes to one document pass on record, all else waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from blackstart.guard.decisions import FAILURE, Channel, Decisions
+from blackstart.guard.logins import Login
+from blackstart.guard.preview import Preview
+from blackstart.guard.proxy.asked import Asked, Passage
+from blackstart.guard.proxy.owners import Cursors
+from blackstart.guard.requests import Asked as Held
+from blackstart.guard.requests import Request, Runner, State
+from blackstart.guard.rules import Decision, Judge, Verdict
+from blackstart.guard.rules.transactions import Transaction
+from blackstart.guard.sessions import Sessions
+from blackstart.store.threads import in_thread
+from blackstart.wire import CommandError
+
+WAIT_S = 300.0
+
+
+class Trail(Protocol):
+    """The audit trail."""
+
+    async def record(self, action: str, **details: Any) -> None:
+        """A line that is durable when this returns. Raises: StorageError."""
+        ...
+
+    def note(self, action: str, **details: Any) -> None:
+        """A line that is durable soon: for what changes nothing."""
+        ...
+
+
+class Previews(Protocol):
+    """Foresees what a held write would do; never fails."""
+
+    async def of(self, verdict: Verdict) -> Preview: ...
+
+
+class Redact(Protocol):
+    """A command as people and the audit trail may see it."""
+
+    def __call__(self, document: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+class GuardGate:
+    """Judges each command, holds what needs a second person, and runs an approved one once."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        sessions: Sessions,
+        cursors: Cursors,
+        previews: Previews,
+        decisions: Decisions,
+        runner: Runner,
+        trail: Trail,
+        channel: Channel,
+        *,
+        redact: Redact,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        """`wait_s` is how long a client's command waits for a decision before it is told."""
+        self._judge = judge
+        self._sessions = sessions
+        self._cursors = cursors
+        self._previews = previews
+        self._decisions = decisions
+        self._runner = runner
+        self._trail = trail
+        self._channel = channel
+        self._redact = redact
+        self._wait_s = wait_s
+
+    async def admit(self, asked: Asked) -> Passage | None:
+        """Return when a command may run.
+
+        Raises: CommandError for one that is refused, rejected, or still waits; StorageError when
+        what has to be on record cannot be.
+        """
+        login = asked.client.login
+        transaction = self._sessions.use(asked.command, login.name)
+        verdict = self._judge.judge(asked.command, service=login.name if login.is_service else None)
+        if transaction is not None and asked.command.name == "commitTransaction":
+            verdict = transaction.judge_commit(asked.command)
+        self._cursors.check(verdict.cursors, login.name)
+        if verdict.decision is Decision.REFUSE:
+            await self._trail.record("command.refused", **self._told(asked, verdict))
+            raise CommandError("Unauthorized", f"the guard refuses this: {verdict.reason}")
+        passage: Passage | None
+        if verdict.decision is Decision.HOLD:
+            passage = await self._hold(asked, verdict, transaction)
+        else:
+            passage = await self._pass(asked, verdict)
+        self._note_in(transaction, asked, verdict)
+        return passage
+
+    def _note_in(self, transaction: Transaction | None, asked: Asked, verdict: Verdict) -> None:
+        if transaction is None:
+            return
+        if asked.command.name == "commitTransaction":
+            transaction.committing = True
+        signed = verdict.decision is Decision.HOLD
+        transaction.add(verdict, signed=signed)
+        if signed:
+            transaction.sign()
+
+    async def _pass(self, asked: Asked, verdict: Verdict) -> Passage | None:
+        if verdict.is_write:
+            await self._trail.record("write.passed", **self._told(asked, verdict))
+        else:
+            self._trail.note("command.passed", **self._told(asked, verdict))
+        return None
+
+    async def _hold(
+        self, asked: Asked, verdict: Verdict, transaction: Transaction | None
+    ) -> Passage:
+        login = asked.client.login
+        digest = (
+            asked.command.digest if transaction is None else transaction.digest_with(asked.command)
+        )
+        request = await self._file(asked, verdict, digest)
+        if request.state is State.HELD:
+            request = await self._decisions.wait(request.number, self._wait_s, asked.client.is_gone)
+        if request.state is not State.APPROVED:
+            raise CommandError("Unauthorized", _why_not(request))
+        if asked.client.is_gone():
+            raise ConnectionError("the client is gone")
+        return await self._runner.take_up(request.number, login, digest, verdict.writes)
+
+    async def _file(self, asked: Asked, verdict: Verdict, digest: str) -> Request:
+        """Put it into the book, unless it is there, and tell people of it."""
+        preview = await self._previews.of(verdict)
+        login, body = asked.client.login, asked.command.body
+        held = Held(
+            login=login.name,
+            person=login.person,
+            client=_from(asked),
+            database=str(asked.command.database),
+            command=self._redact(body),
+            digest=digest,
+            kind=verdict.kind,
+            why=verdict.reason,
+            comment=str(body.get("comment", ""))[:500],
+            precious=verdict.precious,
+            spaces=verdict.spaces,
+            preview=preview.row(),
+        )
+        request = await in_thread(FAILURE, self._decisions.book.file, held)
+        if request.state is State.HELD and len(request.history) == 1:
+            await self._trail.record(
+                "write.held", request=request.number, digest=digest, **self._told(asked, verdict)
+            )
+            await self._channel.tell(_announcement(request, login, preview), request=request.number)
+        return request
+
+    def _told(self, asked: Asked, verdict: Verdict) -> dict[str, Any]:
+        return {
+            "login": asked.client.login.name,
+            "client": _from(asked),
+            "database": str(asked.command.database),
+            "kind": str(verdict.kind),
+            "why": verdict.reason,
+            "command": self._redact(asked.command.body),
+        }
+
+
+def _from(asked: Asked) -> str:
+    client = asked.client
+    return f"{client.peer.address} {client.application}".strip()
+
+
+def _announcement(request: Request, login: Login, preview: Preview) -> str:
+    lines = [f"request {request.number}: {login.name} wants to run {request.why}"]
+    lines += [f"  {line}" for line in preview.lines()]
+    return "\n".join(lines)
+
+
+def _why_not(request: Request) -> str:
+    number = request.number
+    if request.state is State.HELD:
+        return (
+            f"this write is held as request {number} until a reviewer has approved it; run the "
+            f"same command again then (`blackstart guard show {number}` tells where it stands)"
+        )
+    said = request.history[-1].note
+    return f"this write was request {number}, which is {request.state}: {said}"
