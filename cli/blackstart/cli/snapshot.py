@@ -7,6 +7,7 @@ import typer
 from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
+from blackstart.cli.snapshot_verify import verify
 
 snapshot = typer.Typer(
     name="snapshot",
@@ -18,3 +19,4 @@ snapshot = typer.Typer(
 snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
+snapshot.command()(verify)
