@@ -15,6 +15,7 @@ from blackstart.cli.drill import drill
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
 from blackstart.cli.pointer_log import pointer_log
+from blackstart.cli.recover import recover
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.site import site
@@ -43,6 +44,7 @@ app.add_typer(site)
 app.add_typer(build)
 app.add_typer(hook)
 app.add_typer(token)
+app.add_typer(recover)
 app.add_typer(pointer_log)
 app.add_typer(snapshot)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)

@@ -8,6 +8,7 @@ from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_mount import mount
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
+from blackstart.cli.snapshot_verify import verify
 
 snapshot = typer.Typer(
     name="snapshot",
@@ -20,3 +21,4 @@ snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
 snapshot.command()(mount)
+snapshot.command()(verify)

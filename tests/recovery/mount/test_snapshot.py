@@ -39,7 +39,7 @@ def objects() -> CountingStore:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cutting.Cutter, "mean_documents", 10)
+    monkeypatch.setattr(cutting, "TARGET_BYTES", 3_000)
 
 
 @asynccontextmanager

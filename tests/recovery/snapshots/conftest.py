@@ -59,6 +59,14 @@ class TouchyStore(ObjectStore):
         if self.after:
             self.touches.touch()
 
+    async def put_new(self, key: str, data: bytes) -> bool:
+        if not self.after:
+            self.touches.touch()
+        done = await super().put_new(key, data)
+        if self.after:
+            self.touches.touch()
+        return done
+
     async def get(self, key: str) -> bytes:
         self.touches.touch()
         return await super().get(key)

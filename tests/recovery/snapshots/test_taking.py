@@ -80,7 +80,7 @@ async def test_a_changed_document_costs_a_patch_and_never_a_patch_of_a_patch(
         manifest = await bucket.snapshots.manifest(taken.id)
         patches = [chunk for chunk in manifest.chunks().values() if chunk.base]
         assert len(patches) == 1
-        whole = {chunk.digest for chunk in manifest.chunks().values() if not chunk.base}
+        whole = {chunk.name for chunk in manifest.chunks().values() if not chunk.base}
         assert patches[0].base not in whole, "the base is the first snapshot's chunk"
         assert patches[0].stored_bytes < 100
         assert await bucket.held(taken) == await bucket.database()

@@ -4,10 +4,14 @@ from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, Sn
 from blackstart.recovery.snapshots.reading import SnapshotReader
 from blackstart.recovery.snapshots.sealing import Sealer
 from blackstart.recovery.snapshots.snapshots import DamagedSnapshot, Listing, Snapshots
+from blackstart.recovery.snapshots.verdict import Damage, Kind, State, Verdict
+from blackstart.recovery.snapshots.verifying import Verifier
 
 __all__ = [
     "Chunk",
+    "Damage",
     "DamagedSnapshot",
+    "Kind",
     "Listing",
     "Manifest",
     "Sealer",
@@ -15,4 +19,7 @@ __all__ = [
     "SnapshotCollection",
     "SnapshotReader",
     "Snapshots",
+    "State",
+    "Verdict",
+    "Verifier",
 ]

@@ -1,4 +1,4 @@
-"""Chunks in the object store: compressed, named by the digest of what they hold, perhaps sealed.
+"""Chunks in the object store: compressed, perhaps sealed, named by the digest of what they hold.
 
 A chunk whose range another snapshot holds as well can be kept as a patch:
 compressed with the other one's documents as the dictionary, it costs little
@@ -65,9 +65,9 @@ class Chunks:
         raw, _ = await self._raw(chunk.name, chunk.digest, base)
         return raw
 
-    async def read_base(self, digest: str) -> tuple[bytes, int]:
+    async def read_base(self, name: str) -> tuple[bytes, int]:
         """A chunk that stands alone, and its size in the store. Raises: as `read`."""
-        return await self._raw(digest, digest, None)
+        return await self._raw(name, name.partition(".")[0], None)
 
     async def _raw(self, name: str, wanted: str, base: bytes | None) -> tuple[bytes, int]:
         try:

@@ -6,7 +6,7 @@ PREFIX = "snapshots/"
 MANIFESTS = f"{PREFIX}manifests/"
 CHUNKS = f"{PREFIX}chunks/"
 TAKES = f"{PREFIX}takes/"
-COLLECTING = f"{PREFIX}collecting"
+COLLECTING = f"{PREFIX}collecting/"
 
 
 def manifest_key(snapshot_id: str) -> str:
@@ -17,3 +17,8 @@ def manifest_key(snapshot_id: str) -> str:
 def chunk_key(name: str) -> str:
     """A name begins with the digest of what it holds: its first two digits are fan-out."""
     return f"{CHUNKS}{name[:2]}/{name}"
+
+
+def chunk_name(digest: str, snapshot_id: str, number: int) -> str:
+    """Of the chunk that a take stores as its `number`-th; no other has this name, ever."""
+    return f"{digest}.{snapshot_id}.{number}"

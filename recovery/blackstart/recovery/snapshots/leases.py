@@ -1,10 +1,7 @@
-"""Who is at work in the bucket: takes that go on, and the one that collects garbage.
+"""Who is at work in the bucket, told by an object of each: takes that go on, and one collector.
 
-Each says so in an object of its own before it looks for the other, and looks
-before it acts: of a take and a collection that begin together at least one
-sees the other and steps back (Dekker's rule). A lease that its holder has
-not renewed for a quarter of an hour counts for nothing, since who holds it
-renews it every minute and gives up by itself when it could not.
+A lease that its holder has not renewed for a quarter of an hour counts for
+nothing. Nothing rests on clocks for safety: `collecting` tells what does.
 """
 
 from __future__ import annotations
@@ -20,50 +17,63 @@ RENEW = timedelta(minutes=1)
 
 
 class Lease:
-    """One object that says since when its holder was last heard of."""
+    """One object that says when its holder was last heard of; `token` tells holders apart.
 
-    def __init__(self, objects: ObjectStore, clock: Clock, key: str) -> None:
+    Raises (all methods): StorageError.
+    """
+
+    def __init__(self, objects: ObjectStore, clock: Clock, key: str, token: str) -> None:
         self._objects = objects
         self._clock = clock
         self._key = key
+        self._token = token
         self._renewed: datetime | None = None
 
+    async def claim(self) -> bool:
+        """Take it; False when somebody has it, or had it and died."""
+        now = self._clock.now()
+        if not await self._objects.put_new(self._key, self._text(now)):
+            return False
+        self._renewed = now
+        return True
+
     async def hold(self) -> None:
-        """Take it, or renew it when that is due.
+        """Renew it when that is due.
 
         Raises: ConflictError when the last renewal is so long ago that others may have taken
-        the holder for dead; StorageError.
+        the holder for dead.
         """
+        assert self._renewed is not None, "it was not claimed"
         now = self._clock.now()
-        if self._renewed is not None:
-            if now - self._renewed >= LEASE:
-                raise ConflictError("this took too long between two steps", hint="begin again")
-            if now - self._renewed < RENEW:
-                return
-        await self._objects.put(self._key, now.isoformat().encode())
-        self._renewed = now
+        if now - self._renewed >= LEASE:
+            raise ConflictError("this stood still for too long", hint="begin again")
+        if now - self._renewed >= RENEW:
+            await self._objects.put(self._key, self._text(now))
+            self._renewed = now
+
+    async def is_mine(self) -> bool:
+        """Whether nobody took it since."""
+        try:
+            text = await self._objects.get(self._key)
+        except ObjectNotFoundError:
+            return False
+        return text.endswith(self._token.encode())
 
     async def release(self) -> None:
         await self._objects.delete([self._key])
 
-
-async def live_leases(objects: ObjectStore, clock: Clock, prefix: str) -> list[str]:
-    """Keys of the leases below a prefix that count."""
-    keys = await objects.list_keys(prefix)
-    return [key for key in keys if await _is_live(objects, clock, key)]
+    def _text(self, now: datetime) -> bytes:
+        return f"{now.isoformat()} {self._token}".encode()
 
 
-async def is_held(objects: ObjectStore, clock: Clock, key: str) -> bool:
-    """Whether one lease counts."""
-    return await _is_live(objects, clock, key)
-
-
-async def _is_live(objects: ObjectStore, clock: Clock, key: str) -> bool:
+async def is_live(objects: ObjectStore, clock: Clock, key: str) -> bool:
+    """Whether a lease is there and counts."""
     try:
-        since = datetime.fromisoformat((await objects.get(key)).decode())
+        text = await objects.get(key)
+        since = datetime.fromisoformat(text.decode().partition(" ")[0])
     except ObjectNotFoundError:
         return False
     except ValueError:
-        # Half a lease is somebody's: it counts until it is removed by hand.
+        # What cannot be read is somebody's: it counts until it is removed by hand.
         return True
     return clock.now() - since < LEASE

@@ -23,6 +23,8 @@ from blackstart.recovery.snapshots.keys import manifest_key
 from blackstart.recovery.snapshots.sealing import KEY_VARIABLE, Sealer
 
 FORMAT = "blackstart-snapshot-1"
+ABANDONED = b"abandoned\n"
+"""Stands in place of the manifest of a take that died, so that it cannot come after all."""
 MAX_INDEX_BYTES = 1 << 30
 # Canonical: an option that is a double or a long comes back as one.
 _EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
@@ -32,22 +34,20 @@ _EXACT = json_util.JSONOptions(json_mode=json_util.JSONMode.CANONICAL)
 class Chunk:
     """One run of documents in `_id` order: which, how many, and under which digest.
 
-    `base` is the digest of the chunk it is kept as a patch of, None when it
+    `name` is what it is kept under, the digest and which take wrote it: no
+    object is ever written twice, so that one which nobody needs stays so.
+    `base` is the name of the chunk it is kept as a patch of, None when it
     stands alone. `stored_bytes` is its size in the object store.
     """
 
     digest: str
+    name: str
     base: str | None
     first_id: bytes
     last_id: bytes
     count: int
     raw_bytes: int
     stored_bytes: int
-
-    @property
-    def name(self) -> str:
-        """What it is kept under."""
-        return self.digest if self.base is None else f"{self.digest}.{self.base}"
 
 
 @dataclass(frozen=True)
@@ -221,6 +221,7 @@ def _rows(collection: SnapshotCollection) -> dict[str, Any]:
         "chunks": [
             [
                 chunk.digest,
+                chunk.name.removeprefix(chunk.digest),
                 chunk.base,
                 b64encode(chunk.first_id).decode(),
                 b64encode(chunk.last_id).decode(),
@@ -235,8 +236,8 @@ def _rows(collection: SnapshotCollection) -> dict[str, Any]:
 
 def _collection(rows: Mapping[str, Any]) -> SnapshotCollection:
     chunks = (
-        Chunk(digest, base, b64decode(first), b64decode(last), *numbers)
-        for digest, base, first, last, *numbers in rows["chunks"]
+        Chunk(digest, digest + rest, base, b64decode(first), b64decode(last), *numbers)
+        for digest, rest, base, first, last, *numbers in rows["chunks"]
     )
     return SnapshotCollection(
         tuple(chunks),

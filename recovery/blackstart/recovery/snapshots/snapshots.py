@@ -14,16 +14,20 @@ from bson.codec_options import CodecOptions
 from blackstart.clock import Clock
 from blackstart.errors import (
     BlackstartError,
-    ConflictError,
     DigestMismatchError,
     NotFoundError,
     ObjectNotFoundError,
     UsageError,
 )
 from blackstart.recovery.snapshots.chunks import Chunks
-from blackstart.recovery.snapshots.keys import COLLECTING, MANIFESTS, manifest_key
-from blackstart.recovery.snapshots.leases import is_held
-from blackstart.recovery.snapshots.manifest import Manifest, Snapshot, decode, decode_summary
+from blackstart.recovery.snapshots.keys import MANIFESTS, manifest_key
+from blackstart.recovery.snapshots.manifest import (
+    ABANDONED,
+    Manifest,
+    Snapshot,
+    decode,
+    decode_summary,
+)
 from blackstart.recovery.snapshots.reading import SnapshotReader
 from blackstart.recovery.snapshots.sealing import Sealer
 from blackstart.recovery.snapshots.source import Database
@@ -64,20 +68,21 @@ class Snapshots:
     ) -> Snapshot:
         """Copy every collection into the bucket.
 
-        Raises: DatabaseError; ConflictError while the bucket is being cleared of old chunks.
+        Raises: DatabaseError; ConflictError when it stood still for so long that it was given up.
         """
-        snapshot_id = _new_id(clock.now(), seed)
-        take = Take(self.chunks, clock, snapshot_id)
-        await take.begin()
+        take = await self._begin(clock, seed)
         try:
-            if await is_held(self._objects, clock, COLLECTING):
-                raise ConflictError(
-                    "old snapshots are being removed at this moment", hint="try again in a minute"
-                )
             previous = await self._previous(database.name)
             return (await take.run(database, previous, progress)).snapshot
         finally:
             await take.end()
+
+    async def _begin(self, clock: Clock, seed: Seed) -> Take:
+        token = seed.new_bytes(8).hex()
+        while True:
+            take = Take(self.chunks, clock, _new_id(clock.now(), seed), token)
+            if await take.begin():
+                return take
 
     async def listing(self) -> Listing:
         """Every snapshot, and every manifest that cannot be read."""
@@ -86,7 +91,8 @@ class Snapshots:
             snapshot_id = key.removeprefix(MANIFESTS)
             try:
                 data = await self._objects.get(key)
-                snapshots.append(decode_summary(data, snapshot_id))
+                if data != ABANDONED:
+                    snapshots.append(decode_summary(data, snapshot_id))
             except ObjectNotFoundError:
                 continue
             except DigestMismatchError as error:
@@ -133,6 +139,8 @@ class Snapshots:
             data = await self._objects.get(manifest_key(snapshot_id))
         except ObjectNotFoundError as error:
             raise NotFoundError(f"no snapshot {snapshot_id}", hint=_SEE_LIST) from error
+        if data == ABANDONED:
+            raise NotFoundError(f"snapshot {snapshot_id} was never finished", hint=_SEE_LIST)
         return decode(data, snapshot_id, self.chunks.sealer)
 
     async def open(self, snapshot_id: str) -> SnapshotReader:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from obstore.store import MemoryStore
 
 from blackstart.clock import Clock
-from blackstart.errors import BlackstartError
+from blackstart.errors import BlackstartError, ConflictError, StorageError
 from blackstart.recovery.snapshots.chunks import MAX_PATCH_SHARE, Chunks
 from blackstart.recovery.snapshots.cutting import Cut, Cutter, bits_for
-from blackstart.recovery.snapshots.keys import TAKES, manifest_key
+from blackstart.recovery.snapshots.keys import TAKES, chunk_name, manifest_key
 from blackstart.recovery.snapshots.leases import Lease
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
 from blackstart.recovery.snapshots.pipeline import Pipeline
-from blackstart.recovery.snapshots.source import Database, Source, collections_of, reading
+from blackstart.recovery.snapshots.source import Database, Source, inventory_of, reading
 
 AT_ONCE = 4
 """Chunks that are packed and stored while more documents are read."""
@@ -29,25 +30,27 @@ _Copied = tuple[Cutter, list[Chunk]]
 class Take:
     """One snapshot in the making."""
 
-    def __init__(self, chunks: Chunks, clock: Clock, snapshot_id: str) -> None:
+    def __init__(self, chunks: Chunks, clock: Clock, snapshot_id: str, token: str) -> None:
         self._chunks = chunks
         self._clock = clock
         self._id = snapshot_id
-        self._lease = Lease(chunks.objects, clock, f"{TAKES}{snapshot_id}")
+        self._lease = Lease(chunks.objects, clock, f"{TAKES}{snapshot_id}", token)
         self._known: dict[str, Chunk] = {}
         self._begins: dict[tuple[str, bytes], Chunk] = {}
         # In memory nothing blocks, and a drill's order must not depend on threads.
         self._threads = not isinstance(chunks.objects.backend, MemoryStore)
         self._bits: dict[str, int | None] = {}
         self._stored_bytes = 0
+        self._named = 0
 
-    async def begin(self) -> None:
-        """Say that a snapshot is being taken. Raises: StorageError."""
-        await self._lease.hold()
+    async def begin(self) -> bool:
+        """Say that this snapshot is being taken; False when its id is another one's."""
+        return await self._lease.claim()
 
     async def end(self) -> None:
-        """Say that nobody is at it any more."""
-        await self._lease.release()
+        """Say that nobody is at it any more; where that fails, time will tell."""
+        with suppress(StorageError):
+            await self._lease.release()
 
     async def run(
         self, database: Database, previous: Manifest | None, progress: Progress | None = None
@@ -60,10 +63,10 @@ class Take:
         if previous is not None:
             self._build_on(previous)
         taken_at = self._clock.now()
-        listed = await collections_of(database)
+        found = await inventory_of(database)
         collections = {}
         async with reading(database) as source:
-            for name, (options, indexes) in listed.items():
+            for name, (options, indexes) in found.collections.items():
                 cutter, chunks = await self._collection(source, name, progress or _ignore)
                 collections[name] = SnapshotCollection(
                     tuple(chunks), tuple(indexes), options, cutter.bits, cutter.ordered
@@ -78,10 +81,12 @@ class Take:
             raw_bytes=sum(each.raw_bytes for each in collections.values()),
             stored_bytes=self._stored_bytes,
             sealed=self._chunks.sealer is not None,
+            left_out=tuple(found.left_out),
         )
-        manifest = Manifest(snapshot, collections)
-        await self._lease.hold()
-        await self._chunks.objects.put(manifest_key(self._id), manifest.encode(self._chunks.sealer))
+        manifest = Manifest(snapshot, collections, found.views)
+        data = manifest.encode(self._chunks.sealer)
+        if not await self._chunks.objects.put_new(manifest_key(self._id), data):
+            raise ConflictError("this was taken for dead meanwhile", hint="take it again")
         return manifest
 
     def _build_on(self, previous: Manifest) -> None:
@@ -133,23 +138,28 @@ class Take:
         before = self._begins.get((collection, cut.first_id))
         if before is None:
             return None
-        base = before.base or before.digest
+        base = before.base or before.name
         try:
             raw, size = await self._chunks.read_base(base)
         except BlackstartError:
             # A base that cannot be read is no reason to fail: this chunk will not need it.
             return None
-        name = f"{digest}.{base}"
+        name = self._new_name(digest)
         data = await pipeline.work(self._chunks.pack_patch, cut.raw, raw, name)
         if len(data) > MAX_PATCH_SHARE * size:
             return None
         await self._chunks.put(name, data)
-        return _chunk(cut, digest, base, data)
+        return _chunk(cut, digest, name, base, data)
 
     async def _whole(self, pipeline: Pipeline[Chunk], cut: Cut, digest: str) -> Chunk:
-        data = await pipeline.work(self._chunks.pack, cut.raw, digest)
-        await self._chunks.put(digest, data)
-        return _chunk(cut, digest, None, data)
+        name = self._new_name(digest)
+        data = await pipeline.work(self._chunks.pack, cut.raw, name)
+        await self._chunks.put(name, data)
+        return _chunk(cut, digest, name, None, data)
+
+    def _new_name(self, digest: str) -> str:
+        self._named += 1
+        return chunk_name(digest, self._id, self._named)
 
 
 def bits_again(collection: SnapshotCollection) -> int | None:
@@ -163,8 +173,8 @@ def bits_again(collection: SnapshotCollection) -> int | None:
     return collection.bits if abs(fitting - collection.bits) < MOST_BITS_OFF else None
 
 
-def _chunk(cut: Cut, digest: str, base: str | None, data: bytes) -> Chunk:
-    return Chunk(digest, base, cut.first_id, cut.last_id, cut.count, len(cut.raw), len(data))
+def _chunk(cut: Cut, digest: str, name: str, base: str | None, data: bytes) -> Chunk:
+    return Chunk(digest, name, base, cut.first_id, cut.last_id, cut.count, len(cut.raw), len(data))
 
 
 def _ignore(count: int) -> None:

@@ -1,4 +1,4 @@
-"""What can be wrong with a pointer log, each by its name and place."""
+"""What can be wrong with a ledger, each by its name and place."""
 
 from __future__ import annotations
 

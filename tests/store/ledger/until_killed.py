@@ -7,7 +7,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from tests.store.pointers.pointers import NOON, pointer
+from tests.store.ledger.pointers import NOON, pointer
 
 from blackstart.clock import WallClock
 from blackstart.seed import Seed

@@ -1,4 +1,4 @@
-"""A pointer log without local files: each record goes straight into the object store.
+"""A ledger without local files: each record goes straight into the object store.
 
 A drill's day runs on it, since nothing here waits for a thread. Its newest
 segment is written anew with each record, and is whole at any time.
@@ -7,22 +7,24 @@ segment is written anew with each record, and is whole at any time.
 from __future__ import annotations
 
 import asyncio
+from typing import Generic
 
 from blackstart.clock import Clock
+from blackstart.store.ledger.line import Position
+from blackstart.store.ledger.log import Given
+from blackstart.store.ledger.segment import Ledger, SegmentName, end, entries, header
+from blackstart.store.ledger.shipping import stored_end
 from blackstart.store.objects import ObjectStore
-from blackstart.store.pointers.line import Position
-from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import SegmentName, end, entries, header
-from blackstart.store.pointers.shipping import stored_end
 
 SEGMENT_RECORDS = 64
 
 
-class ObjectPointerLog:
-    """`PointerLog` over an object store; nobody else may write under its `writer`'s name."""
+class ObjectLedger(Generic[Given]):
+    """One writer in an object store; nobody else may write under its `writer`'s name."""
 
-    def __init__(self, objects: ObjectStore, writer: str, clock: Clock) -> None:
+    def __init__(self, objects: ObjectStore, ledger: Ledger, writer: str, clock: Clock) -> None:
         self._objects = objects
+        self._ledger = ledger
         self._writer = writer
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -31,12 +33,12 @@ class ObjectPointerLog:
         self._count = 0
         self._last: Position
 
-    async def record(self, record: PointerRecord) -> None:
+    async def record(self, record: Given) -> None:
         """In the object store when this returns. Raises: StorageError."""
         async with self._lock:
             if self._name is None:
-                number, self._last = await stored_end(self._objects, self._writer)
-                self._begin(SegmentName(self._writer, number + 1))
+                number, self._last = await stored_end(self._objects, self._ledger, self._writer)
+                self._begin(self._ledger.segment(self._writer, number + 1))
             assert self._name is not None
             line, last = entries([record], self._last)
             closing, after = end(last)

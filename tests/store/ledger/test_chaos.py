@@ -21,19 +21,20 @@ from random import Random
 
 import pytest
 from tests.conftest import ManualClock
-from tests.store.pointers.ghost import Crash, Fate, GhostDisk, GhostObjects
-from tests.store.pointers.pointers import NOON, WRITER, pointer
+from tests.store.ledger.ghost import Crash, Fate, GhostDisk, GhostObjects
+from tests.store.ledger.pointers import NOON, WRITER, pointer
 
 from blackstart.errors import StorageError
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
+from blackstart.store.ledger.writer import SegmentWriter
 from blackstart.store.pointers import (
     FilePointerLog,
     PointerRecord,
     ProblemKind,
     read_pointer_log,
 )
-from blackstart.store.pointers.writer import SegmentWriter
+from blackstart.store.pointers.log import POINTERS
 
 LIVES = 5
 STEPS = 25
@@ -82,7 +83,7 @@ async def live(
     disk, clock = GhostDisk(fate, draw, files), ManualClock()
     objects.fate = fate
     log = FilePointerLog(
-        SegmentWriter(disk, WRITER, lambda: NOON),
+        SegmentWriter(disk, POINTERS, WRITER, lambda: NOON),
         objects,
         clock=clock,
         events=lambda *_, **__: None,
@@ -181,7 +182,7 @@ async def test_at_every_single_step_a_crash_or_a_failure_loses_nothing(
 def kill_after(lines: int, folder: Path) -> set[int]:
     """Kill a process that writes after it acknowledged so many; returns the acknowledged ones."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.pointers.until_killed", str(folder)],
+        [sys.executable, "-m", "tests.store.ledger.until_killed", str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[3],

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import ManualClock, Recorder
-from tests.store.pointers.pointers import FIRST, WRITER, pointer
+from tests.store.ledger.pointers import FIRST, WRITER, pointer
 
 from blackstart.errors import ConflictError, StorageError
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
+from blackstart.store.ledger.claim import claim_writer, writers_in
+from blackstart.store.ledger.disk import LocalDisk, LocalFile
+from blackstart.store.ledger.log import SEGMENT_AGE_S
+from blackstart.store.ledger.writer import SegmentWriter
 from blackstart.store.pointers import FilePointerLog, PointerRecord, read_pointer_log
-from blackstart.store.pointers.claim import claim_writer, writers_in
-from blackstart.store.pointers.disk import LocalDisk, LocalFile
-from blackstart.store.pointers.log import SEGMENT_AGE_S
+from blackstart.store.pointers.log import POINTERS
 from blackstart.store.pointers.opening import open_pointer_log
-from blackstart.store.pointers.writer import SegmentWriter
 
 MANY = 50
 Make = Callable[..., FilePointerLog]
@@ -34,7 +35,7 @@ async def make_log(
     made: list[FilePointerLog] = []
 
     def make(events: Recorder | None = None, **more: int) -> FilePointerLog:
-        writer = SegmentWriter(LocalDisk(tmp_path), WRITER, manual_clock.now)
+        writer = SegmentWriter(LocalDisk(tmp_path), POINTERS, WRITER, manual_clock.now)
         made.append(
             FilePointerLog(writer, objects, clock=manual_clock, events=events or Recorder(), **more)
         )
@@ -171,7 +172,7 @@ async def test_a_segment_that_is_large_enough_is_moved(
     for number in range(1, 21):
         await log.record(pointer(number))
     await log.close()
-    assert len(writers_in(tmp_path)) == 1
+    assert len(writers_in(tmp_path, POINTERS)) == 1
     assert len(list(tmp_path.glob("*.jsonl"))) == 1
     assert len(await objects.list_keys("pointer-log/")) > 2
     assert await all_of(objects, tmp_path) == list(range(1, 21))
@@ -275,7 +276,7 @@ async def test_a_server_takes_up_its_chain_again(
     await opened_and_used(tmp_path / "log", objects, manual_clock, 1, 2)
     await opened_and_used(tmp_path / "log", objects, manual_clock, 3)
     assert await all_of(objects, tmp_path / "log") == [1, 2, 3]
-    assert len(writers_in(tmp_path / "log")) == 1
+    assert len(writers_in(tmp_path / "log", POINTERS)) == 1
 
 
 async def test_two_servers_of_one_role_are_two_writers(
@@ -286,7 +287,7 @@ async def test_two_servers_of_one_role_are_two_writers(
     ) as log:
         await log.record(pointer(1))
         await opened_and_used(tmp_path, objects, manual_clock, 2, role="worker")
-    first, second = writers_in(tmp_path)
+    first, second = writers_in(tmp_path, POINTERS)
     assert first.startswith("worker-1-")
     assert second == first.replace("-1-", "-2-")
     assert await all_of(objects, tmp_path) == [1, 2]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from blackstart.store.pointers.line import START, Position
+from blackstart.store.ledger.line import START, Position
+from blackstart.store.ledger.segment import SegmentName, end, entries, header
+from blackstart.store.pointers.log import POINTERS
 from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import SegmentName, end, entries, header
 
 NOON = datetime(2017, 2, 2, 12, tzinfo=UTC)
 WRITER = "control-1-0a1b2c3d"
-FIRST = SegmentName(WRITER, 1)
+FIRST = POINTERS.segment(WRITER, 1)
 
 
 def pointer(number: int, *, site: str = "5170", **changes: object) -> PointerRecord:
@@ -49,6 +50,6 @@ def segments(*runs: Sequence[PointerRecord], writer: str = WRITER) -> dict[str, 
     made: dict[str, bytes] = {}
     last = START
     for number, records in enumerate(runs, start=1):
-        name = SegmentName(writer, number)
+        name = POINTERS.segment(writer, number)
         made[name.key], last = segment(records, name, last)
     return made

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from blackstart.store.pointers.disk import Disk, OpenFile
-from blackstart.store.pointers.line import Position
-from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import (
+from blackstart.store.ledger.disk import Disk, OpenFile
+from blackstart.store.ledger.line import Position
+from blackstart.store.ledger.segment import (
+    Entry,
+    Ledger,
     SegmentName,
     SegmentText,
     end,
@@ -43,7 +44,10 @@ class SegmentWriter:
     First comes `resume`, and `begin` when that finds nothing.
     """
 
-    def __init__(self, disk: Disk, writer: str, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, disk: Disk, ledger: Ledger, writer: str, now: Callable[[], datetime]
+    ) -> None:
+        self.ledger = ledger
         self.writer = writer
         self.findings: list[Finding] = []
         """What people should be told; the caller takes it away."""
@@ -100,7 +104,7 @@ class SegmentWriter:
         self.close()
         self._open = _OpenSegment(name, file, len(line), position)
 
-    def append(self, records: Sequence[PointerRecord]) -> None:
+    def append(self, records: Sequence[Entry]) -> None:
         """They are durable when this returns; when it raises, none of them counts."""
         segment = self._healthy()
         segment.append(*entries(records, segment.last))
@@ -115,7 +119,7 @@ class SegmentWriter:
 
     def segments(self) -> list[SegmentName]:
         """Those on the disk, oldest first."""
-        names = (SegmentName.of_file(name) for name in self._disk.names())
+        names = (self.ledger.of_file(name) for name in self._disk.names())
         return sorted(name for name in names if name is not None and name.writer == self.writer)
 
     def closed(self) -> list[SegmentName]:

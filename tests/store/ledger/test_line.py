@@ -7,9 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.pointers.pointers import pointer
+from tests.store.ledger.pointers import pointer
 
-from blackstart.store.pointers.line import START, read_line, write_line
+from blackstart.store.ledger.line import START, read_line, write_line
 from blackstart.store.pointers.record import PointerRecord, read_time
 
 RECORDS = st.builds(

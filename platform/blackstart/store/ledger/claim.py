@@ -12,7 +12,7 @@ from typing import IO, Any
 from blackstart.durable import make_folder, replace_file
 from blackstart.errors import ConflictError
 from blackstart.store.backend import storage_errors
-from blackstart.store.pointers.segment import SegmentName
+from blackstart.store.ledger.segment import Ledger
 
 ID_FILE = "id"
 LOCK_FILE = "lock"
@@ -31,19 +31,19 @@ class Claim:
         self._lock.close()
 
 
-def claim_free(folder: Path, role: str, new_id: str) -> Claim:
+def claim_free(ledger: Ledger, folder: Path, role: str, new_id: str) -> Claim:
     """Be the first writer of a role that nobody is: `control-1-`, `control-2-` and so on.
 
     A folder that has no id yet gets `new_id`, 8 hex digits; it keeps apart the
     writers of several folders that share an object store.
     Raises: StorageError; ConflictError when there are absurdly many.
     """
-    folder_id = _folder_id(folder, new_id)
+    folder_id = _folder_id(ledger, folder, new_id)
     for number in range(1, MAX_WRITERS + 1):
         claim = _try_claim(folder, f"{role}-{number}-{folder_id}")
         if claim is not None:
             return claim
-    raise ConflictError(f"{MAX_WRITERS} processes write a pointer log in {folder} already")
+    raise ConflictError(f"{MAX_WRITERS} processes write a {ledger.title} in {folder} already")
 
 
 def claim_writer(folder: Path, writer: str) -> Claim:
@@ -51,7 +51,7 @@ def claim_writer(folder: Path, writer: str) -> Claim:
     claim = _try_claim(folder, writer)
     if claim is None:
         raise ConflictError(
-            f"the pointer log of {writer} in {folder} is being written by another process",
+            f"the ledger of {writer} in {folder} is being written by another process",
             hint="end that one first",
         )
     return claim
@@ -67,17 +67,17 @@ def is_claimed(folder: Path, writer: str) -> bool:
     return claim is None
 
 
-def writers_in(folder: Path) -> list[str]:
+def writers_in(folder: Path, ledger: Ledger) -> list[str]:
     """The writers with segments in a folder, sorted. Raises: StorageError."""
     with storage_errors(f"cannot look into {folder}"):
-        names = (SegmentName.of_file(path.name) for path in folder.iterdir())
+        names = (ledger.of_file(path.name) for path in folder.iterdir())
         return sorted({name.writer for name in names if name is not None})
 
 
 def _try_claim(folder: Path, writer: str, *, shared: bool = False) -> Claim | None:
     # A reader need not be allowed to write.
     mode, how = ("r", fcntl.LOCK_SH) if shared else ("a", fcntl.LOCK_EX)
-    with storage_errors(f"cannot use the pointer log in {folder}"):
+    with storage_errors(f"cannot use the ledger in {folder}"):
         lock = (folder / _lock_name(writer)).open(mode, encoding="ascii")
         try:
             fcntl.flock(lock, how | fcntl.LOCK_NB)
@@ -90,9 +90,9 @@ def _try_claim(folder: Path, writer: str, *, shared: bool = False) -> Claim | No
     return Claim(writer, lock)
 
 
-def _folder_id(folder: Path, new_id: str) -> str:
+def _folder_id(ledger: Ledger, folder: Path, new_id: str) -> str:
     assert _ID.fullmatch(new_id), f"not an id: {new_id!r}"
-    with storage_errors(f"cannot write a pointer log in {folder}"):
+    with storage_errors(f"cannot write a {ledger.title} in {folder}"):
         make_folder(folder)
         with _locked(folder / LOCK_FILE):
             path = folder / ID_FILE

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from blackstart.store.pointers.line import START, Line
-from blackstart.store.pointers.problems import LogProblem, ProblemKind
-from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import SegmentName, SegmentText, is_end, is_header
+from blackstart.store.ledger.line import START, Line
+from blackstart.store.ledger.problems import LogProblem, ProblemKind
+from blackstart.store.ledger.segment import SegmentName, SegmentText, is_end, is_header
 
 NAMED_LINES = 10
 """Damaged lines of one segment that are named one by one; the others are counted."""
 
 
-@dataclass(frozen=True)
-class LoggedPointer(PointerRecord):
-    """A record with its place in the log; `seq` is the number of its line."""
-
-    segment: SegmentName
-    seq: int
-
-    @classmethod
-    def at_line(cls, name: SegmentName, line: Line) -> LoggedPointer:
-        """Raises: ValueError when the line is no record."""
-        record = PointerRecord.from_fields(line.fields)
-        values = {field.name: getattr(record, field.name) for field in fields(PointerRecord)}
-        return cls(**values, segment=name, seq=line.position.seq)
+Record = TypeVar("Record")
+Decode = Callable[[SegmentName, Line], Record]
+"""Makes a record of a line. Raises: ValueError when it is none."""
 
 
 @dataclass
@@ -37,11 +27,18 @@ class _Place:
     damaged_since: int = 0
 
 
-class Chain:
+class Chain(Generic[Record]):
     """Takes a writer's segments in order; gives back their records and tells of problems."""
 
-    def __init__(self, report: Callable[[LogProblem], None], *, all_listed: bool = True) -> None:
+    def __init__(
+        self,
+        report: Callable[[LogProblem], None],
+        decode: Decode[Record],
+        *,
+        all_listed: bool = True,
+    ) -> None:
         self._report = report
+        self._decode = decode
         self._before: _Place | None = None
         self._number = 0
         # What lies before a segment is no news when it could not be looked at.
@@ -53,9 +50,7 @@ class Chain:
         self._number = name.number
         self._unknown = True
 
-    def read(
-        self, text: SegmentText, *, open_end: bool, being_written: bool
-    ) -> list[LoggedPointer]:
+    def read(self, text: SegmentText, *, open_end: bool, being_written: bool) -> list[Record]:
         """The records of the next segment, all that can be believed, by number.
 
         `open_end` says that it need not be closed, `being_written` that its
@@ -65,15 +60,15 @@ class Chain:
         linked = self._check_number(text.name, lines[0][1] if lines else None)
         self._tell_damaged(text)
         self._check_frame(text, open_end=open_end, being_written=being_written)
-        pointers: list[LoggedPointer] = []
+        records: list[Record] = []
         for place, line in lines:
             if linked:
                 self._check_link(text, place, line)
             self._before, linked = _Place(line), True
-            pointers += self._pointer(text.name, place, line)
+            records += self._record(text.name, place, line)
         if self._before is not None:
             self._before.damaged_since += _damaged_behind(text)
-        return pointers
+        return records
 
     def _check_number(self, name: SegmentName, line: Line | None) -> bool:
         """Whether this is the segment that follows; its first line must then follow too."""
@@ -140,11 +135,11 @@ class Chain:
             what = f"{where} does not follow number {last.seq}: one of them was replaced"
             self._tell(ProblemKind.BROKEN_CHAIN, text.name, what)
 
-    def _pointer(self, name: SegmentName, place: int, line: Line) -> Sequence[LoggedPointer]:
+    def _record(self, name: SegmentName, place: int, line: Line) -> Sequence[Record]:
         if (place == 1 and is_header(line, name)) or is_end(line):
             return []
         try:
-            return [LoggedPointer.at_line(name, line)]
+            return [self._decode(name, line)]
         except ValueError as error:
             what = f"line {place} of {name} is no record: {error}"
             self._tell(ProblemKind.NOT_A_RECORD, name, what)

@@ -1,4 +1,4 @@
-"""What the pointer log does to a local folder, as an object that a test can replace."""
+"""What a ledger does to a local folder, as an object that a test can replace."""
 
 from __future__ import annotations
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 from tests.conftest import ManualClock
-from tests.store.pointers.pointers import FIRST, WRITER, pointer, segment, segments
+from tests.store.ledger.pointers import FIRST, WRITER, pointer, segment, segments
 
 from blackstart.errors import ConflictError, StorageError
 from blackstart.store import ObjectStore
+from blackstart.store.ledger.line import START
+from blackstart.store.ledger.objects import SEGMENT_RECORDS
+from blackstart.store.ledger.shipping import ship, stored_end
 from blackstart.store.pointers import ObjectPointerLog, read_pointer_log
-from blackstart.store.pointers.line import START
-from blackstart.store.pointers.objects import SEGMENT_RECORDS
-from blackstart.store.pointers.shipping import ship, stored_end
+from blackstart.store.pointers.log import POINTERS
 
 DATA, LAST = segment([pointer(1), pointer(2)])
 
@@ -48,14 +49,14 @@ async def test_a_damaged_copy_is_written_anew(objects: ObjectStore, stored: byte
 
 async def test_a_writer_without_segments_stands_at_the_start(objects: ObjectStore) -> None:
     await objects.put("pointer-log/worker-1-0a1b2c3d/00000007.jsonl", DATA)
-    assert await stored_end(objects, WRITER) == (0, START)
+    assert await stored_end(objects, POINTERS, WRITER) == (0, START)
 
 
 async def test_a_writer_stands_behind_its_last_readable_line(objects: ObjectStore) -> None:
     await ship(objects, FIRST, DATA)
-    assert await stored_end(objects, WRITER) == (1, LAST)
+    assert await stored_end(objects, POINTERS, WRITER) == (1, LAST)
     await objects.put(FIRST.next.key, b"damaged\n")
-    assert await stored_end(objects, WRITER) == (2, LAST)
+    assert await stored_end(objects, POINTERS, WRITER) == (2, LAST)
 
 
 async def test_a_log_without_local_files_is_whole_after_each_record(

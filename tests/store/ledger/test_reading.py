@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.pointers.pointers import FIRST, WRITER, pointer, segment, segments
+from tests.store.ledger.pointers import FIRST, WRITER, pointer, segment, segments
 
 from blackstart.errors import StorageError
 from blackstart.store import ObjectStore
+from blackstart.store.ledger.claim import claim_writer
+from blackstart.store.ledger.segment import SegmentName
 from blackstart.store.pointers import LogProblem, ProblemKind, newest_pointers, read_pointer_log
-from blackstart.store.pointers.claim import claim_writer
-from blackstart.store.pointers.segment import SegmentName
 
 SECOND, THIRD = FIRST.next, FIRST.next.next
 RUNS = [[pointer(n) for n in run] for run in ((1, 2, 3), (4, 5, 6), (7, 8, 9))]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from blackstart.errors import ConflictError, ObjectNotFoundError, StorageError
+from blackstart.store.ledger.line import START, Position
+from blackstart.store.ledger.segment import Ledger, SegmentName, read_segment
 from blackstart.store.objects import ObjectStore
-from blackstart.store.pointers.line import START, Position
-from blackstart.store.pointers.segment import PREFIX, SegmentName, read_segment
 
 
 async def ship(objects: ObjectStore, name: SegmentName, data: bytes) -> None:
@@ -27,19 +27,21 @@ async def ship(objects: ObjectStore, name: SegmentName, data: bytes) -> None:
         raise StorageError(f"{name.key} did not come back as it was stored")
 
 
-async def stored_segments(objects: ObjectStore, writer: str | None = None) -> list[SegmentName]:
+async def stored_segments(
+    objects: ObjectStore, ledger: Ledger, writer: str | None = None
+) -> list[SegmentName]:
     """Those in the object store, of one writer or all, sorted. Raises: StorageError."""
-    keys = await objects.list_keys(f"{PREFIX}{writer}/" if writer else PREFIX)
-    names = (SegmentName.of_key(key) for key in keys)
+    keys = await objects.list_keys(f"{ledger.prefix}{writer}/" if writer else ledger.prefix)
+    names = (ledger.of_key(key) for key in keys)
     return sorted(name for name in names if name is not None)
 
 
-async def stored_end(objects: ObjectStore, writer: str) -> tuple[int, Position]:
+async def stored_end(objects: ObjectStore, ledger: Ledger, writer: str) -> tuple[int, Position]:
     """Number of a writer's newest stored segment, and where its chain stands there.
 
     (0, START) when there is none. Raises: StorageError.
     """
-    names = await stored_segments(objects, writer)
+    names = await stored_segments(objects, ledger, writer)
     for name in reversed(names):
         last = read_segment(name, await objects.get(name.key)).last
         if last is not None:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.pointers.pointers import FIRST, NOON, WRITER, pointer
+from tests.store.ledger.pointers import FIRST, NOON, WRITER, pointer
 
-from blackstart.store.pointers.disk import LocalDisk
-from blackstart.store.pointers.line import START
+from blackstart.store.ledger.disk import LocalDisk
+from blackstart.store.ledger.line import START
+from blackstart.store.ledger.segment import SegmentName, read_segment
+from blackstart.store.ledger.writer import SegmentWriter
+from blackstart.store.pointers.log import POINTERS
 from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import SegmentName, read_segment
-from blackstart.store.pointers.writer import SegmentWriter
 
 SECOND = FIRST.next
 Open = Callable[[], SegmentWriter]
@@ -24,7 +25,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     made: list[SegmentWriter] = []
 
     def make() -> SegmentWriter:
-        made.append(SegmentWriter(LocalDisk(tmp_path), WRITER, lambda: NOON))
+        made.append(SegmentWriter(LocalDisk(tmp_path), POINTERS, WRITER, lambda: NOON))
         if not made[-1].resume():
             made[-1].begin(FIRST, START)
         return made[-1]
@@ -152,6 +153,6 @@ def test_a_segment_deleted_under_a_writer_is_reported_and_a_new_one_begun(
 
 
 def test_files_of_others_are_left_alone(writer: SegmentWriter, tmp_path: Path) -> None:
-    (tmp_path / SegmentName("worker-1-0a1b2c3d", 7).file).write_bytes(b"theirs")
+    (tmp_path / POINTERS.segment("worker-1-0a1b2c3d", 7).file).write_bytes(b"theirs")
     (tmp_path / "notes.txt").write_bytes(b"mine")
     assert writer.segments() == [FIRST]

@@ -7,23 +7,55 @@ and from each segment into the next one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Self
+from typing import Any, Protocol
 
-from blackstart.store.pointers.line import Line, Position, read_line, write_line
-from blackstart.store.pointers.record import PointerRecord, time_text
-
-PREFIX = "pointer-log/"
-"""Where segments lie in the object store."""
+from blackstart.store.ledger.line import Line, Position, read_line, write_line
+from blackstart.store.ledger.times import time_text
 
 SUFFIX = ".jsonl"
 VERSION = 1
 _WRITER = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _FILE = re.compile(rf"({_WRITER})\.(\d{{8}}){re.escape(SUFFIX)}")
-_KEY = re.compile(rf"{re.escape(PREFIX)}({_WRITER})/(\d{{8}}){re.escape(SUFFIX)}")
+_REST = re.compile(rf"({_WRITER})/(\d{{8}}){re.escape(SUFFIX)}")
+
+
+class Entry(Protocol):
+    """What a line of a ledger can hold."""
+
+    def fields(self) -> Mapping[str, Any]:
+        """As JSON has it; `seq`, `after` and `sum` are the line's own."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Which ledger it is. `title` is for people, `mark` names it in headers and events.
+
+    Segments lie under `prefix` in the object store. `refusal` is the hint for
+    whoever could not write.
+    """
+
+    title: str
+    mark: str
+    prefix: str
+    refusal: str
+
+    def segment(self, writer: str, number: int) -> SegmentName:
+        return SegmentName(writer, number, self)
+
+    def of_file(self, name: str) -> SegmentName | None:
+        """None for what is no segment's file."""
+        match = _FILE.fullmatch(name)
+        return None if match is None else self.segment(match[1], int(match[2]))
+
+    def of_key(self, key: str) -> SegmentName | None:
+        """None for what is no segment's key."""
+        match = _REST.fullmatch(key.removeprefix(self.prefix))
+        return None if match is None else self.segment(match[1], int(match[2]))
 
 
 @dataclass(frozen=True, order=True)
@@ -32,6 +64,7 @@ class SegmentName:
 
     writer: str
     number: int
+    ledger: Ledger = field(compare=False, repr=False)
 
     @property
     def file(self) -> str:
@@ -41,25 +74,11 @@ class SegmentName:
     @property
     def key(self) -> str:
         """Its key in the object store."""
-        return f"{PREFIX}{self.writer}/{self.number:08}{SUFFIX}"
+        return f"{self.ledger.prefix}{self.writer}/{self.number:08}{SUFFIX}"
 
     @property
     def next(self) -> SegmentName:
-        return SegmentName(self.writer, self.number + 1)
-
-    @classmethod
-    def of_file(cls, name: str) -> Self | None:
-        """None for what is no segment's file."""
-        return cls._match(_FILE.fullmatch(name))
-
-    @classmethod
-    def of_key(cls, key: str) -> Self | None:
-        """None for what is no segment's key."""
-        return cls._match(_KEY.fullmatch(key))
-
-    @classmethod
-    def _match(cls, match: re.Match[str] | None) -> Self | None:
-        return None if match is None else cls(match[1], int(match[2]))
+        return self.ledger.segment(self.writer, self.number + 1)
 
     def __str__(self) -> str:
         return f"segment {self.number} of {self.writer}"
@@ -68,7 +87,7 @@ class SegmentName:
 def header(name: SegmentName, at: datetime, last: Position) -> tuple[bytes, Position]:
     """The first line of a segment; `last` is where the segment before ended."""
     fields = {
-        "pointer_log": VERSION,
+        name.ledger.mark: VERSION,
         "writer": name.writer,
         "segment": name.number,
         "at": time_text(at),
@@ -76,7 +95,7 @@ def header(name: SegmentName, at: datetime, last: Position) -> tuple[bytes, Posi
     return write_line(fields, last)
 
 
-def entries(records: Sequence[PointerRecord], last: Position) -> tuple[bytes, Position]:
+def entries(records: Sequence[Entry], last: Position) -> tuple[bytes, Position]:
     """Records as lines."""
     lines = []
     for record in records:
@@ -92,7 +111,7 @@ def end(last: Position) -> tuple[bytes, Position]:
 
 def is_header(line: Line, name: SegmentName) -> bool:
     """Whether it is this segment's first line, in a version that we read."""
-    found = [line.fields.get(key) for key in ("pointer_log", "writer", "segment")]
+    found = [line.fields.get(key) for key in (name.ledger.mark, "writer", "segment")]
     return found == [VERSION, name.writer, name.number]
 
 
@@ -144,7 +163,8 @@ class SegmentText:
     @property
     def record_count(self) -> int:
         """How many of its readable lines are records."""
-        return sum("tree" in line.fields for line in self.lines.values())
+        lines = self.lines.values()
+        return sum(not is_end(line) and not is_header(line, self.name) for line in lines)
 
 
 def follows(before: Line, line: Line) -> bool:
