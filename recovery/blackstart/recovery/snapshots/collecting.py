@@ -46,9 +46,10 @@ from blackstart.errors import (
 )
 from blackstart.recovery.snapshots.keys import CHUNKS, COLLECTING, MANIFESTS, TAKES, manifest_key
 from blackstart.recovery.snapshots.leases import Lease, is_live
-from blackstart.recovery.snapshots.manifest import ABANDONED
+from blackstart.recovery.snapshots.manifest import ABANDONED, Snapshot
 from blackstart.recovery.snapshots.retention import Keep, why_kept
 from blackstart.recovery.snapshots.snapshots import Snapshots, time_of_id
+from blackstart.recovery.snapshots.windows import at_once, in_order
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 
@@ -75,18 +76,26 @@ class Pruning:
 class Collector:
     """Applies a rule for what is kept to the snapshots of one bucket.
 
-    `remove` names snapshots that go whatever the rule says, damaged ones too.
+    The rule holds for the snapshots of one database, or of all when `database` is None; without
+    a rule all stay. `remove` names snapshots that go whatever the rule says, damaged ones too.
     Raises (all methods): StorageError; NotFoundError for one that is not there.
     """
 
     def __init__(
-        self, snapshots: Snapshots, clock: Clock, keep: Keep, remove: Collection[str] = ()
+        self,
+        snapshots: Snapshots,
+        clock: Clock,
+        keep: Keep | None,
+        remove: Collection[str] = (),
+        *,
+        database: str | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._objects: ObjectStore = snapshots.chunks.objects
         self._clock = clock
         self._keep = keep
         self._remove = remove
+        self._database = database
 
     async def look(self) -> Pruning:
         """What `apply` would do. Changes nothing."""
@@ -126,11 +135,22 @@ class Collector:
             if wanted not in there:
                 raise NotFoundError(f"no snapshot {wanted}", hint="`snapshot list` shows them")
         staying = [each for each in listing.snapshots if each.id not in self._remove]
-        kept = why_kept(staying, self._keep)
+        kept = self._why_kept(staying)
         removed = [each.id for each in listing.snapshots if each.id not in kept]
         damaged = [each.id for each in listing.damaged]
         removed += [each for each in damaged if each in self._remove]
         return Pruning(kept, removed, [each for each in damaged if each not in removed])
+
+    def _why_kept(self, snapshots: list[Snapshot]) -> dict[str, list[str]]:
+        if self._keep is None:
+            return {each.id: ["no rule"] for each in snapshots}
+        ours = [each for each in snapshots if self._database in (None, each.database)]
+        others = {
+            each.id: [f"of {each.database}"]
+            for each in snapshots
+            if self._database not in (None, each.database)
+        }
+        return others | why_kept(ours, self._keep)
 
     async def _collect(self, pruning: Pruning, lock: _Lock) -> None:
         """Delete what nobody needs: points 3 and 4 above. Raises: _CannotTellError."""
@@ -145,8 +165,9 @@ class Collector:
         if not await lock.is_mine():
             raise _CannotTellError("this stood still for so long that another one took over")
         garbage = [key for key in sizes if key not in needed]
-        for start in range(0, len(garbage), BATCH):
-            await self._objects.delete(garbage[start : start + BATCH])
+        batches = [garbage[start : start + BATCH] for start in range(0, len(garbage), BATCH)]
+        async for _ in in_order(batches, self._objects.delete, at_once(self._objects)):
+            continue
         self._count(pruning, sizes, needed)
         await self._forget_abandoned(ids)
 
