@@ -91,6 +91,7 @@ async def test_a_damaged_manifest_keeps_every_chunk_until_it_is_removed_by_name(
         assert done.removed == [first.id]
         assert done.damaged == [second.id]
         assert second.id in str(done.why_not)
+        assert done.unreadable
         assert await chunks(bucket) == was
     done = await apply(bucket, remove=[second.id])
     assert (done.removed, done.damaged, done.why_not) == ([second.id], [], None)
@@ -103,6 +104,7 @@ async def test_a_sealed_manifest_without_its_key_keeps_every_chunk(bucket: Bucke
     was = await chunks(bucket)
     done = await apply(bucket, Keep.parse("newest=2"))
     assert "sealed" in str(done.why_not)
+    assert done.unreadable
     assert await chunks(bucket) == was
 
 
@@ -118,6 +120,7 @@ async def test_a_take_that_goes_on_stops_the_collecting_and_a_dead_one_is_ended(
     was = await chunks(bucket)
     for done in (await collector(bucket).look(), await apply(bucket)):
         assert done.why_not == f"snapshot {lease.removeprefix(TAKES)} is being taken"
+        assert not done.unreadable
         assert await chunks(bucket) == was
     assert first.id not in {each.id for each in await bucket.snapshots.all()}
     bucket.bench.clock.advance(16 * 60)

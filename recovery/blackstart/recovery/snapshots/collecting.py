@@ -62,7 +62,8 @@ class Pruning:
     """What was removed, or would be.
 
     `kept` has the reasons for each snapshot that stays. `why_not` says why
-    chunks that nobody needs were left where they are; None when none were.
+    chunks that nobody needs were left where they are; None when none were. `unreadable` says
+    that this is so until somebody does something about a manifest.
     """
 
     kept: dict[str, list[str]] = field(default_factory=dict)
@@ -71,6 +72,10 @@ class Pruning:
     chunks: int = 0
     chunk_bytes: int = 0
     why_not: str | None = None
+    unreadable: bool = False
+
+    def stopped_by(self, error: _CannotTellError) -> None:
+        self.why_not, self.unreadable = str(error), isinstance(error, _UnreadableError)
 
 
 class Collector:
@@ -108,7 +113,7 @@ class Collector:
             ids = set(await self._manifest_ids()) - set(pruning.removed)
             self._count(pruning, sizes, await self._needed(ids))
         except _CannotTellError as error:
-            pruning.why_not = str(error)
+            pruning.stopped_by(error)
         return pruning
 
     async def apply(self, seed: Seed) -> Pruning:
@@ -123,7 +128,7 @@ class Collector:
             try:
                 await self._collect(pruning, lock)
             except _CannotTellError as error:
-                pruning.why_not = str(error)
+                pruning.stopped_by(error)
             return pruning
         finally:
             await lock.release()
@@ -193,7 +198,7 @@ class Collector:
             except StorageError:
                 raise
             except BlackstartError as error:
-                raise _CannotTellError(f"{error}, so what it needs is not known") from error
+                raise _UnreadableError(f"{error}, so what it needs is not known") from error
         return needed
 
     async def _forget_abandoned(self, snapshot_ids: Collection[str]) -> None:
@@ -261,6 +266,10 @@ class _Lock:
 
 class _CannotTellError(Exception):
     """Why it is not known what is garbage."""
+
+
+class _UnreadableError(_CannotTellError):
+    """A manifest cannot be read, and may need any chunk."""
 
 
 def _going_on(takes: Collection[str]) -> str:
