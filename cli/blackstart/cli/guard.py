@@ -114,25 +114,18 @@ async def _serve(settings: GuardSettings, recovery: RecoverySettings, sock: sock
     from blackstart.cli.guard_save import Saver
     from blackstart.cli.snapshot_options import open_snapshots
     from blackstart.clock import WallClock
-    from blackstart.guard.lines import FileTrail, LogChannel, plain_command
-    from blackstart.guard.service import Parts, Places, open_guard
+    from blackstart.guard.service import Parts, open_guard
     from blackstart.seed import Seed
+    from blackstart.store import ObjectStore
 
-    clock = WallClock()
-    host, port = sock.getsockname()[:2]
-    address = settings.address(host, port)
+    clock, seed = WallClock(), Seed.from_entropy()
+    address = settings.address(*sock.getsockname()[:2])
+    objects = ObjectStore.open(settings.needed_object_store())
     async with AsyncMongoClient[dict[str, Any]](
         settings.mongodb_uri, serverSelectionTimeoutMS=5_000
     ) as client:
-        saver = Saver(open_snapshots(recovery), client, clock, Seed.from_entropy())
-        parts = Parts(
-            client,
-            saver,
-            FileTrail(Places(settings.guard_data).audit / "lines", clock),
-            LogChannel(),
-            plain_command,
-            clock,
-        )
+        saver = Saver(open_snapshots(recovery), client, clock, seed.fork("snapshots"))
+        parts = Parts(client, saver, objects, clock, seed)
         async with open_guard(settings, parts, address) as proxy:
             await proxy.run(
                 sock, lambda: print(f"guard listening on mongodb://{address}/", flush=True)

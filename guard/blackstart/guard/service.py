@@ -15,8 +15,11 @@ import structlog
 from blackstart.clock import Clock
 from blackstart.durable import make_folder
 from blackstart.errors import ConflictError, UsageError
+from blackstart.events import log_events
+from blackstart.guard.audit import AuditTrail, open_trail
 from blackstart.guard.decisions import Channel, Decisions
-from blackstart.guard.gate import GuardGate, Redact, Trail
+from blackstart.guard.gate import GuardGate
+from blackstart.guard.log_channel import LogChannel
 from blackstart.guard.logins import Logins
 from blackstart.guard.preview import Previewer
 from blackstart.guard.preview.reads import Client
@@ -24,10 +27,13 @@ from blackstart.guard.proxy.own import OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.server import Proxy
 from blackstart.guard.proxy.upstream import Upstream
+from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Book, RequestFolder, Runner, Save
 from blackstart.guard.rules import Judge, Table
 from blackstart.guard.sessions import Sessions
 from blackstart.guard.settings import GuardSettings
+from blackstart.seed import Seed
+from blackstart.store import ObjectStore
 from blackstart.store.backend import storage_errors
 
 FOLDER_FAILURE = "the guard's folder cannot be used"
@@ -56,21 +62,25 @@ class Places:
     def audit(self) -> Path:
         return self.folder / "audit"
 
+    @property
+    def heads(self) -> Path:
+        return self.folder / "audit-heads"
+
 
 @dataclass(frozen=True)
 class Parts:
-    """What a guard works with, and others make: they are open as long as it runs.
+    """What a guard works with, and others make: all of it is open as long as the guard runs.
 
     `client` is the guard's own connection to the database, for previews. `save`
     takes the snapshot before a write; when it fails, the write does not run.
+    `objects` is where the audit trail is moved to.
     """
 
     client: Client
     save: Save
-    trail: Trail
-    channel: Channel
-    redact: Redact
+    objects: ObjectStore
     clock: Clock
+    seed: Seed
 
 
 @asynccontextmanager
@@ -83,51 +93,68 @@ async def open_guard(settings: GuardSettings, parts: Parts, address: str) -> Asy
     """
     places = Places(settings.guard_data)
     with _alone(places.folder):
-        logins = Logins(places.logins)
-        _look_at(logins, settings)
-        table = Table.load(settings.guard_rules)
-        book = Book(RequestFolder(places.requests), parts.clock)
-        runner = Runner(book, parts.trail, parts.save)
-        decisions = Decisions(book, parts.trail, parts.channel, parts.clock)
-        await _recover(runner, parts)
-        cursors = Cursors()
-        gate = GuardGate(
-            Judge(table),
-            Sessions(parts.clock, table),
-            cursors,
-            Previewer(parts.client, parts.clock),
-            decisions,
-            runner,
-            parts.trail,
-            parts.channel,
-            redact=parts.redact,
-            wait_s=settings.guard_wait_s,
-            sign_off=settings.guard_sign_off,
-        )
-        proxy = Proxy(
-            Upstream(settings.needed_mongodb_uri()),
-            logins,
-            gate,
-            parts.clock,
-            address=address,
-            cursors=cursors,
-            own=OwnCommands(decisions),
-            max_connections=settings.guard_max_connections,
-            tls=tls_of(settings.guard_tls_cert),
-        )
-        await parts.trail.record("guard.started", sign_off=settings.guard_sign_off)
-        try:
-            yield proxy
-        finally:
-            await proxy.stop()
-            await parts.trail.record("guard.stopped")
+        async with open_trail(
+            places.audit,
+            places.heads,
+            "guard",
+            parts.objects,
+            clock=parts.clock,
+            seed=parts.seed,
+            events=log_events("blackstart.guard"),
+        ) as trail:
+            proxy = await _open(settings, parts, places, trail, address)
+            await trail.record("guard.started", address=address, sign_off=settings.guard_sign_off)
+            try:
+                yield proxy
+            finally:
+                await proxy.stop()
+                await trail.record("guard.stopped", address=address)
 
 
-async def _recover(runner: Runner, parts: Parts) -> None:
+async def _open(
+    settings: GuardSettings, parts: Parts, places: Places, trail: AuditTrail, address: str
+) -> Proxy:
+    """All of it wired together, and what a crash left in the middle ended."""
+    channel = LogChannel()
+    logins = Logins(places.logins)
+    _look_at(logins, settings)
+    table = Table.load(settings.guard_rules)
+    book = Book(RequestFolder(places.requests), parts.clock)
+    runner = Runner(book, trail, parts.save)
+    decisions = Decisions(book, trail, channel, parts.clock)
+    await _recover(runner, channel)
+    cursors = Cursors()
+    gate = GuardGate(
+        Judge(table),
+        Sessions(parts.clock, table),
+        cursors,
+        Previewer(parts.client, parts.clock),
+        decisions,
+        runner,
+        trail,
+        channel,
+        redact=Redaction(settings.guard_redact),
+        wait_s=settings.guard_wait_s,
+        sign_off=settings.guard_sign_off,
+    )
+    return Proxy(
+        Upstream(settings.needed_mongodb_uri()),
+        logins,
+        gate,
+        parts.clock,
+        address=address,
+        cursors=cursors,
+        own=OwnCommands(decisions),
+        max_connections=settings.guard_max_connections,
+        tls=tls_of(settings.guard_tls_cert),
+    )
+
+
+async def _recover(runner: Runner, channel: Channel) -> None:
     """End what a crash left in the middle, and tell people of it."""
     for request in await runner.recover():
         text = f"request {request.number} is {request.state}: {request.outcome}"
-        await parts.channel.tell(text, request=request.number)
+        await channel.tell(text, request=request.number)
 
 
 def _look_at(logins: Logins, settings: GuardSettings) -> None:
