@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from blackstart.cli.snapshot_list import list_snapshots
+from blackstart.cli.snapshot_mount import mount
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
 from blackstart.cli.snapshot_verify import verify
@@ -20,3 +21,4 @@ snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
 snapshot.command()(verify)
+snapshot.command()(mount)
