@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from blackstart.guard.decisions import FAILURE, Channel, Decisions
 from blackstart.guard.logins import Login
-from blackstart.guard.preview import Preview
+from blackstart.guard.preview import Preview, outgrown
 from blackstart.guard.proxy.asked import Asked, Passage
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.requests import Asked as Held
@@ -135,7 +135,24 @@ class GuardGate:
             raise CommandError("Unauthorized", _why_not(request))
         if asked.client.is_gone():
             raise ConnectionError("the client is gone")
+        await self._check_outgrown(request, verdict)
         return await self._runner.take_up(request.number, login, digest, verdict.writes)
+
+    async def _check_outgrown(self, request: Request, verdict: Verdict) -> None:
+        """An approval is for what was shown: the data may have changed since.
+
+        Raises: CommandError when the write would do more now.
+        """
+        if request.decision is None:
+            return
+        grown = outgrown(request.foreseen(), await self._previews.of(verdict))
+        if grown is None:
+            return
+        number, note = request.number, f"the data changed since it was shown: {grown}"
+        await self._trail.record("write.outgrown", request=number, why=grown)
+        ended = await in_thread(FAILURE, self._decisions.book.outdate, number, note)
+        await self._channel.tell(f"request {number} does not run: {note}", request=number)
+        raise CommandError("Unauthorized", f"{_why_not(ended)}; the next try is held anew")
 
     async def _file(self, asked: Asked, verdict: Verdict, digest: str) -> Request:
         """Put it into the book, unless it is there, and tell people of it."""
