@@ -2,14 +2,14 @@
 
     .venv/bin/python benchmarks/mount.py [--small 10000] [--large 1000000] [--look-ups 300]
 
-Fills an embedded MongoDB twice, takes a snapshot each time, and mounts both.
-PyMongo then looks documents up by `_id`, all over the collection, each in a
-chunk that has to be read: chunks read before are not kept at hand, as all those
-of the small snapshot would be. Prints when each mount was ready, the median of
-the look-ups, that of looking one document up again and again with its chunk at
-hand, and how fast a filter on another field goes through all documents. Ends
-with status 1 when look-ups in the large one take longer by more than the
-limit, or when it was not ready within a second.
+Takes two snapshots, of deploys that are made up, and mounts both. PyMongo then
+looks documents up by `_id`, all over the collection, each in a chunk that has
+to be read: chunks read before are not kept at hand, as all those of the small
+snapshot would be. Prints when each mount was ready, the median of the look-ups,
+that of looking one document up again and again with its chunk at hand, and how
+fast a filter on another field goes through all documents. Ends with status 1
+when look-ups in the large one take longer by more than the limit, or when it
+was not ready within a second.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import bson
 from pymongo import AsyncMongoClient
 
 from blackstart.clock import WallClock
 from blackstart.recovery.mount import Mount
 from blackstart.recovery.snapshots import Snapshots, reading
 from blackstart.seed import Seed
-from blackstart.store import ObjectStore, embedded_mongodb
+from blackstart.store import ObjectStore
 
 READY_S = 1.0
 STRIDE = 7_919
-BATCH = 10_000
+BATCH = 1_000
 Client = AsyncMongoClient[dict[str, Any]]
 
 
@@ -54,11 +55,11 @@ def main() -> None:
 
 async def _run(objects: ObjectStore, arguments: argparse.Namespace) -> bool:
     counts = [arguments.small, arguments.large]
-    ids = await _snapshots(objects, counts)
+    ids = [await _take(objects, count) for count in counts]
     medians_ms, ready_s = [], 0.0
     for count, snapshot_id in zip(counts, ids, strict=True):
         async with _mounted(objects, snapshot_id) as (client, took_s):
-            deploys = client["bench"]["deploys"]
+            deploys = client[f"bench-{count}"]["deploys"]
             reading.CACHED_CHUNKS = 0
             median_ms = await _look_up(deploys, count, arguments.look_ups)
             reading.CACHED_CHUNKS = 32
@@ -76,25 +77,52 @@ async def _run(objects: ObjectStore, arguments: argparse.Namespace) -> bool:
     return ratio <= arguments.limit and ready_s <= READY_S
 
 
-async def _snapshots(objects: ObjectStore, counts: list[int]) -> list[str]:
-    """One for each count, of a collection that grows."""
-    ids, filled = [], 0
-    async with embedded_mongodb() as uri, Client(uri) as client:
-        for count in counts:
-            for start in range(filled, count, BATCH):
-                batch = [_deploy(number) for number in range(start, min(start + BATCH, count))]
-                await client["bench"]["deploys"].insert_many(batch, ordered=False)
-            filled = count
-            start_s = time.perf_counter()
-            taken = await Snapshots(objects).take(client["bench"], WallClock(), Seed(count))
-            print(f"{count:>9,} documents: taken in {time.perf_counter() - start_s:.1f} s")
-            ids.append(taken.id)
-    return ids
+async def _take(objects: ObjectStore, count: int) -> str:
+    start_s = time.perf_counter()
+    database: Any = _Made(count)
+    taken = await Snapshots(objects).take(database, WallClock(), Seed(count))
+    print(f"{count:>9,} documents: taken in {time.perf_counter() - start_s:.1f} s", flush=True)
+    return taken.id
+
+
+class _Made:
+    """What `take` asks of PyMongo's database, over deploys that are made up as they are read."""
+
+    def __init__(self, count: int) -> None:
+        self.name = f"bench-{count}"
+        self.client = self.admin = self
+        self._count = count
+
+    def __getitem__(self, collection: str) -> _Made:
+        return self
+
+    async def command(self, name: str) -> dict[str, Any]:
+        return {"ok": 1.0}
+
+    async def list_collections(self) -> AsyncIterator[dict[str, Any]]:
+        return _each([{"name": "deploys", "type": "collection", "options": {}}])
+
+    async def list_indexes(self) -> AsyncIterator[dict[str, Any]]:
+        return _each([{"v": 2, "key": {"_id": 1}, "name": "_id_"}])
+
+    @asynccontextmanager
+    async def find_raw_batches(self, *_: Any, **more: Any) -> AsyncIterator[AsyncIterator[bytes]]:
+        yield self._batches()
+
+    async def _batches(self) -> AsyncIterator[bytes]:
+        for start in range(0, self._count, BATCH):
+            numbers = range(start, min(start + BATCH, self._count))
+            yield b"".join(bson.encode(_deploy(number)) for number in numbers)
+
+
+async def _each(items: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for item in items:
+        yield item
 
 
 def _deploy(number: int) -> dict[str, Any]:
     return {
-        "_id": f"{number * 2_654_435_761 % 2**32:024x}",
+        "_id": f"{number:024x}",
         "site_id": f"{number % 5_000:024x}",
         "number": number,
         "state": "ready",

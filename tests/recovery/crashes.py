@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from blackstart.recovery.apply import Deeds
-from blackstart.store.pointers.disk import OpenFile
+from blackstart.store.ledger.disk import OpenFile
 
 
 class Crash(BaseException):

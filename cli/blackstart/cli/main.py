@@ -12,9 +12,11 @@ import typer
 from blackstart.cli.build import build
 from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
+from blackstart.cli.guard import guard
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
 from blackstart.cli.pointer_log import pointer_log
+from blackstart.cli.recover import recover
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
 from blackstart.cli.site import site
@@ -43,8 +45,10 @@ app.add_typer(site)
 app.add_typer(build)
 app.add_typer(hook)
 app.add_typer(token)
+app.add_typer(recover)
 app.add_typer(pointer_log)
 app.add_typer(snapshot)
+app.add_typer(guard)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

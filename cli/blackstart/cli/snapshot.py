@@ -5,8 +5,11 @@ from __future__ import annotations
 import typer
 
 from blackstart.cli.snapshot_list import list_snapshots
+from blackstart.cli.snapshot_mount import mount
+from blackstart.cli.snapshot_prune import prune
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
+from blackstart.cli.snapshot_verify import verify
 
 snapshot = typer.Typer(
     name="snapshot",
@@ -18,3 +21,6 @@ snapshot = typer.Typer(
 snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
+snapshot.command()(verify)
+snapshot.command()(mount)
+snapshot.command()(prune)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from blackstart.recovery.settings import RecoverySettings
     from blackstart.recovery.snapshots import Snapshot, Snapshots
@@ -77,6 +77,7 @@ def row_of(snapshot: Snapshot) -> dict[str, Any]:
         "counts": dict(snapshot.counts),
         "raw_bytes": snapshot.raw_bytes,
         "stored_bytes": snapshot.stored_bytes,
+        "left_out": list(snapshot.left_out),
     }
 
 
@@ -88,3 +89,22 @@ def complain(what: str) -> None:
     from blackstart.cli.tables import plain
 
     err.print(Text(plain(what), style="bold red"), soft_wrap=True)
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr that people in a terminal see; what it gives is told of progress."""
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from blackstart.cli.console import err
+
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     AsJson,
+    bar,
     complain,
     load_settings,
     open_database,
@@ -19,8 +19,6 @@ from blackstart.cli.snapshot_options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from blackstart.recovery.settings import RecoverySettings
     from blackstart.recovery.snapshots import Snapshot
     from blackstart.store import MetadataStore
@@ -50,6 +48,8 @@ def take(
         print(taken.id)
     if not taken.consistent:
         complain("its collections were read one after the other: this server has no snapshot reads")
+    for left_out in taken.left_out:
+        complain(left_out)
     if taken.is_empty and not allow_empty:
         complain(f"snapshot {taken.id} is EMPTY: {taken.database} has no deploys")
         raise typer.Exit(1)
@@ -57,11 +57,11 @@ def take(
 
 def summary(taken: Snapshot) -> str:
     """One line on what a snapshot holds."""
-    from blackstart.cli.units import size
+    from blackstart.cli.units import counted, size
 
-    count = len(taken.counts)
     return (
-        f"{taken.document_count} documents in {count} collection{'' if count == 1 else 's'}, "
+        f"{counted(taken.document_count, 'document')} in "
+        f"{counted(len(taken.counts), 'collection')}, "
         f"{size(taken.raw_bytes)}; {size(taken.stored_bytes)} newly stored"
     )
 
@@ -72,7 +72,7 @@ async def _take(settings: RecoverySettings) -> Snapshot:
 
     snapshots = open_snapshots(settings)
     async with open_database(settings) as store:
-        with _bar(await _expected(store)) as progress:
+        with bar("reading", await _expected(store)) as progress:
             return await snapshots.take(
                 store.database, WallClock(), Seed.from_entropy(), progress=progress
             )
@@ -84,21 +84,3 @@ async def _expected(store: MetadataStore) -> int:
 
     names = await collections_of(store.database)
     return sum([await store.database[name].estimated_document_count() for name in names])
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from blackstart.cli.console import err
-
-    with Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    ) as progress:
-        bar = progress.add_task("reading", total=total)
-        yield lambda count: progress.advance(bar, count)

@@ -32,9 +32,14 @@ class Place:
 
     def fill(self, count: int = 3) -> None:
         """Have deploys in the database."""
+        self.fill_more(0, count)
+
+    def fill_more(self, start: int, count: int) -> None:
+        """Have more deploys in the database, from a number on."""
         self.database(
             lambda database: database["deploys"].insert_many(
-                {"_id": f"{number:024x}", "number": number} for number in range(count)
+                {"_id": f"{number:024x}", "number": number}
+                for number in range(start, start + count)
             )
         )
 

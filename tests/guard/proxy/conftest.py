@@ -69,7 +69,7 @@ class Guarded:
 
     def uri(self, login: str = "ada", password: str = PASSWORD, more: str = "") -> str:
         who = f"{login}:{password}@" if login else ""
-        return f"mongodb://{who}{self.address}/?serverSelectionTimeoutMS=5000{more}"
+        return f"mongodb://{who}{self.address}/?serverSelectionTimeoutMS=30000{more}"
 
     @asynccontextmanager
     async def client(self, login: str = "ada", **options: Any) -> AsyncIterator[Client]:

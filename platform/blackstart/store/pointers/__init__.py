@@ -1,10 +1,9 @@
 """The pointer log: which deploy got which tree, on record before the pointer is acknowledged."""
 
-from blackstart.store.pointers.chain import LoggedPointer
-from blackstart.store.pointers.log import FilePointerLog, PointerLog
-from blackstart.store.pointers.objects import ObjectPointerLog
-from blackstart.store.pointers.problems import LogProblem, ProblemKind
+from blackstart.store.ledger.problems import LogProblem, ProblemKind
+from blackstart.store.pointers.log import FilePointerLog, ObjectPointerLog, PointerLog
 from blackstart.store.pointers.reading import (
+    LoggedPointer,
     PointerLogReading,
     newest_pointers,
     read_pointer_log,

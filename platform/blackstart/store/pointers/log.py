@@ -1,40 +1,23 @@
-"""The pointer log of a server: durable on the local disk, then moved to the object store.
-
-Records that come at the same time share one sync (group commit), which a
-thread waits for. The disk alone decides whether a pointer may be set; an object
-store that fails only delays the move.
-"""
+"""The pointer log as a ledger: what it is called, where it lies, and who writes it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from blackstart.clock import Clock
-from blackstart.errors import BlackstartError, ConflictError, StorageError
-from blackstart.events import Events
+from blackstart.store.ledger import FileLedger, Ledger, ObjectLedger
 from blackstart.store.objects import ObjectStore
 from blackstart.store.pointers.record import PointerRecord
-from blackstart.store.pointers.segment import SegmentName
-from blackstart.store.pointers.shipping import ship, stored_end
-from blackstart.store.pointers.writer import SegmentWriter
-from blackstart.store.threads import in_thread
 
-SEGMENT_BYTES = 1024 * 1024
-"""A segment of this size is closed and moved: about 2,500 records."""
+POINTERS = Ledger(
+    title="pointer log",
+    mark="pointer_log",
+    prefix="pointer-log/",
+    refusal="the pointer was not set; try again when that is mended",
+)
 
-SEGMENT_AGE_S = 900.0
-"""So is one whose first record is this old: what a lost disk can take with it."""
-
-TEND_S = 30.0
-SHIP_GRACE_S = 3.0
-"""How long the move may take at an orderly stop; what is left is moved after the next start."""
-
-Result = TypeVar("Result")
-_Waiting = tuple[PointerRecord, asyncio.Future[None]]
+FilePointerLog = FileLedger[PointerRecord]
+"""`PointerLog` over local segments, which are moved to the object store."""
 
 
 class PointerLog(Protocol):
@@ -48,178 +31,8 @@ class PointerLog(Protocol):
         ...
 
 
-class FilePointerLog:
-    """`PointerLog` over one writer's local segments. Use it within one event loop."""
+class ObjectPointerLog(ObjectLedger[PointerRecord]):
+    """`PointerLog` over an object store; nobody else may write under its `writer`'s name."""
 
-    def __init__(
-        self,
-        writer: SegmentWriter,
-        objects: ObjectStore,
-        *,
-        clock: Clock,
-        events: Events,
-        segment_bytes: int = SEGMENT_BYTES,
-        segment_age_s: float = SEGMENT_AGE_S,
-    ) -> None:
-        self._writer = writer
-        self._objects = objects
-        self._clock = clock
-        self._events = events
-        self._segment_bytes = segment_bytes
-        self._segment_age = timedelta(seconds=segment_age_s)
-        self._waiting: list[_Waiting] = []
-        self._writing: asyncio.Future[None] | None = None
-        self._shipping: asyncio.Future[None] | None = None
-        self._disk_lock = asyncio.Lock()
-        self._ship_lock = asyncio.Lock()
-        self._closed = False
-
-    async def start(self) -> None:
-        """Find out where the writer stopped, and drop a torn line. Raises: StorageError."""
-        async with self._disk_lock:
-            await self._on_disk(self._writer.resume)
-
-    async def record(self, record: PointerRecord) -> None:
-        """Durable on the local disk when this returns. Raises: StorageError."""
-        if self._closed:
-            raise StorageError("the pointer log is closed", hint="the server is about to end")
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
-        if not _runs(self._writing):
-            self._writing = asyncio.ensure_future(self._write_waiting())
-        await done
-
-    async def tend(self) -> None:
-        """Rotate and move segments as time goes by, until cancelled."""
-        while True:
-            await self.look_after()
-            await self._clock.sleep(TEND_S)
-
-    async def look_after(self) -> None:
-        """Close the segment if it is old enough, and move what is closed."""
-        since = self._writer.since
-        if since is not None and self._clock.now() - since >= self._segment_age:
-            async with self._disk_lock:
-                await self._rotate()
-        await self._ship_closed()
-
-    async def close(self) -> None:
-        """The orderly end: nothing is taken any more, and all there is is closed and moved."""
-        self._closed = True
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-        async with self._disk_lock:
-            if self._writer.since is not None:
-                await self._rotate()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SHIP_GRACE_S):
-                await self._ship_closed()
-        if self._shipping is not None:
-            self._shipping.cancel()
-            await asyncio.wait([self._shipping])
-        self._writer.close()
-
-    async def _write_waiting(self) -> None:
-        try:
-            while self._waiting:
-                await self._write_batch()
-                if self._writer.size >= self._segment_bytes:
-                    await self._rotate_and_ship()
-        except BaseException as error:
-            # Nobody will write what is left: whoever waits for it must not wait for ever.
-            self._resolve_all(error)
-            raise
-
-    async def _write_batch(self) -> None:
-        batch, self._waiting = self._waiting, []
-        try:
-            await self._write([record for record, _ in batch])
-        except BlackstartError as error:
-            _resolve(batch, error)
-        except BaseException as error:
-            _resolve(batch, error)
-            raise
-        else:
-            _resolve(batch, None)
-
-    def _resolve_all(self, error: BaseException) -> None:
-        batch, self._waiting = self._waiting, []
-        _resolve(batch, error)
-
-    async def _rotate_and_ship(self) -> None:
-        async with self._disk_lock:
-            await self._rotate()
-        if not _runs(self._shipping):
-            self._shipping = asyncio.ensure_future(self._ship_closed())
-
-    async def _write(self, records: Sequence[PointerRecord]) -> None:
-        async with self._disk_lock:
-            if not self._writer.ready:
-                await self._find_chain()
-            await self._on_disk(self._writer.append, records)
-
-    async def _find_chain(self) -> None:
-        if await self._on_disk(self._writer.resume):
-            return
-        number, last = await stored_end(self._objects, self._writer.writer)
-        local = await self._on_disk(self._writer.segments)
-        newest = max([number, *(name.number for name in local)])
-        await self._on_disk(self._writer.begin, SegmentName(self._writer.writer, newest + 1), last)
-
-    async def _rotate(self) -> None:
-        """A failure is told and no more: the next record or look tries again."""
-        try:
-            await self._on_disk(self._writer.rotate)
-        except StorageError as error:
-            self._events("pointer_log.not_rotated", self._writer.writer, error=error.message)
-
-    async def _ship_closed(self) -> None:
-        async with self._ship_lock:
-            try:
-                for name in await self._on_disk(self._writer.closed):
-                    await self._ship(name)
-            except StorageError as error:
-                self._events("pointer_log.not_moved", self._writer.writer, error=error.message)
-
-    async def _ship(self, name: SegmentName) -> None:
-        data = await self._on_disk(self._writer.read, name)
-        try:
-            await ship(self._objects, name, data)
-        except ConflictError as error:
-            self._events("pointer_log.not_moved", self._writer.writer, error=error.message)
-            return
-        await self._on_disk(self._writer.remove, name)
-        self._events("pointer_log.moved", self._writer.writer, segment=name.number)
-
-    async def _on_disk(self, call: Callable[..., Result], *arguments: object) -> Result:
-        try:
-            return await in_thread("the pointer log cannot be written", call, *arguments)
-        finally:
-            findings, self._writer.findings = self._writer.findings, []
-            for found in findings:
-                self._events(
-                    f"pointer_log.{found.what}",
-                    found.segment.writer,
-                    segment=found.segment.number,
-                    detail=found.detail,
-                )
-
-
-def _runs(work: asyncio.Future[None] | None) -> bool:
-    return work is not None and not work.done()
-
-
-def _resolve(batch: Sequence[_Waiting], error: BaseException | None) -> None:
-    """Each who waits gets an error of his own: one that is raised twice mixes up two stories."""
-    for _, done in batch:
-        if done.done():
-            continue
-        if error is None:
-            done.set_result(None)
-        elif isinstance(error, BlackstartError):
-            hint = "the pointer was not set; try again when that is mended"
-            done.set_exception(StorageError(error.message, hint=hint))
-        elif isinstance(error, asyncio.CancelledError):
-            done.cancel()
-        else:
-            done.set_exception(error)
+    def __init__(self, objects: ObjectStore, writer: str, clock: Clock) -> None:
+        super().__init__(objects, POINTERS, writer, clock)

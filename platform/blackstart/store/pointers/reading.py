@@ -1,163 +1,38 @@
-"""Reads a pointer log from the object store and a local folder, whatever state they are in."""
+"""Reads a pointer log: each pointer with its place, and the newest one of a deploy."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from blackstart.errors import ObjectNotFoundError, StorageError
+from blackstart.store.ledger import LedgerReading, Line, SegmentName
 from blackstart.store.objects import ObjectStore
-from blackstart.store.pointers.chain import Chain, LoggedPointer
-from blackstart.store.pointers.claim import is_claimed
-from blackstart.store.pointers.problems import LogProblem, ProblemKind
-from blackstart.store.pointers.segment import SegmentName, SegmentText, read_segment
-from blackstart.store.pointers.shipping import stored_segments
-from blackstart.store.threads import in_thread
+from blackstart.store.pointers.log import POINTERS
+from blackstart.store.pointers.record import PointerRecord
 
 
-@dataclass
-class WriterSummary:
-    """What was read of one writer's log."""
+@dataclass(frozen=True)
+class LoggedPointer(PointerRecord):
+    """A record with its place in the log; `seq` is the number of its line."""
 
-    segments: int = 0
-    records: int = 0
-    newest: datetime | None = None
+    segment: SegmentName
+    seq: int
+
+    @classmethod
+    def at_line(cls, name: SegmentName, line: Line) -> LoggedPointer:
+        """Raises: ValueError when the line is no record."""
+        record = PointerRecord.from_fields(line.fields)
+        values = {field.name: getattr(record, field.name) for field in fields(PointerRecord)}
+        return cls(**values, segment=name, seq=line.position.seq)
 
 
-class PointerLogReading:
-    """One pass over a log: `async for pointer in reading`, then `problems` and `writers`.
-
-    Pointers come writer by writer, each writer's in the order they were set.
-    One segment is held at a time. Nothing that is wrong with the log ends the
-    pass: it is in `problems`, and all else is read.
-    """
-
-    def __init__(self, objects: ObjectStore, folder: Path | None) -> None:
-        self.problems: list[LogProblem] = []
-        self.writers: dict[str, WriterSummary] = {}
-        self._objects = objects
-        self._folder = folder
-        self._all_listed = True
-
-    async def __aiter__(self) -> AsyncIterator[LoggedPointer]:
-        # The folder first: what is moved meanwhile is found in the object store, not nowhere.
-        local = await self._local_names()
-        stored = await self._stored_names()
-        names = sorted(local | stored)
-        for writer, own in groupby(names, key=lambda name: name.writer):
-            async for pointer in self._of_writer(writer, list(own), local, stored):
-                yield pointer
-
-    async def _of_writer(
-        self,
-        writer: str,
-        names: Sequence[SegmentName],
-        local: set[SegmentName],
-        stored: set[SegmentName],
-    ) -> AsyncIterator[LoggedPointer]:
-        chain = Chain(self.problems.append, all_listed=self._all_listed)
-        summary = self.writers[writer] = WriterSummary()
-        for name in names:
-            newest = name == names[-1] and name in local
-            # Asked before it is read: a writer that ends in between leaves no torn line.
-            being_written = newest and await self._being_written(writer)
-            copies, failure = await self._copies(name, local, stored)
-            if not copies:
-                chain.unreadable(name, failure)
-                continue
-            pointers = chain.read(copies[0], open_end=newest, being_written=being_written)
-            summary.segments += 1
-            for pointer in [*pointers, *self._only_in(copies[1:], copies[0])]:
-                summary.records += 1
-                summary.newest = max(summary.newest or pointer.at, pointer.at)
-                yield pointer
-
-    def _only_in(self, others: Sequence[SegmentText], best: SegmentText) -> list[LoggedPointer]:
-        """What another copy of a segment has: somebody was told that it is kept."""
-        known = {line.position for line in best.lines.values()}
-        found = []
-        for other in others:
-            name, what = other.name, f"the two copies of {other.name} differ"
-            kind = ProblemKind.DIFFERING_COPIES
-            self.problems.append(LogProblem(kind, what, name.writer, name.number))
-            for line in other.lines.values():
-                if line.position not in known:
-                    with suppress(ValueError):
-                        found.append(LoggedPointer.at_line(name, line))
-        return found
-
-    async def _copies(
-        self, name: SegmentName, local: set[SegmentName], stored: set[SegmentName]
-    ) -> tuple[list[SegmentText], str]:
-        """The different copies of a segment, the best one first; and why, when there is none."""
-        found: dict[bytes, SegmentText] = {}
-        failure = "it is gone"
-        try:
-            data = await self._read_local(name) if name in local else None
-            if data is not None:
-                found[data] = read_segment(name, data)
-        except StorageError as error:
-            failure = error.message
-        try:
-            # One that was local a moment ago may have been moved.
-            if name in stored or not found:
-                data = await self._objects.get(name.key)
-                found[data] = read_segment(name, data)
-        except ObjectNotFoundError:
-            pass
-        except StorageError as error:
-            failure = error.message
-        return sorted(found.values(), key=_worth, reverse=True), failure
-
-    async def _local_names(self) -> set[SegmentName]:
-        if self._folder is None:
-            return set()
-        try:
-            names = await in_thread("its folder could not be read", os.listdir, self._folder)
-        except StorageError as error:
-            self._unlisted(f"{self._folder}: {error.message}")
-            return set()
-        found = (SegmentName.of_file(name) for name in names)
-        return {name for name in found if name is not None}
-
-    async def _stored_names(self) -> set[SegmentName]:
-        try:
-            return set(await stored_segments(self._objects))
-        except StorageError as error:
-            self._unlisted(error.message)
-            self._all_listed = False
-            return set()
-
-    async def _read_local(self, name: SegmentName) -> bytes | None:
-        assert self._folder is not None
-        path = self._folder / name.file
-        try:
-            return await in_thread(f"cannot read {path}", path.read_bytes)
-        except StorageError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return None
-            raise
-
-    async def _being_written(self, writer: str) -> bool:
-        assert self._folder is not None
-        try:
-            return is_claimed(self._folder, writer)
-        except StorageError:
-            return False
-
-    def _unlisted(self, why: str) -> None:
-        what = f"a part of the log could not be looked at: {why}"
-        self.problems.append(LogProblem(ProblemKind.UNREADABLE, what))
+PointerLogReading = LedgerReading[LoggedPointer]
 
 
 def read_pointer_log(objects: ObjectStore, folder: Path | None = None) -> PointerLogReading:
     """One pass over all segments in the object store, and those still in a local folder."""
-    return PointerLogReading(objects, folder)
+    return LedgerReading(POINTERS, LoggedPointer.at_line, objects, folder)
 
 
 async def newest_pointers(
@@ -171,7 +46,3 @@ async def newest_pointers(
             if known is None or (known.at, known.seq) <= (pointer.at, pointer.seq):
                 found[pointer.deploy_id] = pointer
     return found
-
-
-def _worth(text: SegmentText) -> tuple[bool, bool, int]:
-    return text.sound, text.ended, len(text.lines)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
+
+from blackstart.store.ledger.times import read_time, time_text
+
+__all__ = ["PointerRecord", "read_time", "time_text"]
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,6 @@ class PointerRecord:
             file_count=_count(fields, "files"),
             byte_count=_count(fields, "bytes"),
         )
-
-
-def time_text(at: datetime) -> str:
-    """A moment in UTC to the millisecond, as RFC 3339 writes it."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def read_time(value: object) -> datetime:
-    """Raises: ValueError when it is no text that names a moment and its zone."""
-    if not isinstance(value, str):
-        raise ValueError(f"no time: {value!r}")
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise ValueError(f"a time without a zone: {value!r}")
-    return at.astimezone(UTC)
 
 
 def _text(fields: Mapping[str, Any], name: str) -> str:

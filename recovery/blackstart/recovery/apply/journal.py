@@ -24,8 +24,8 @@ from typing import Any
 from blackstart.durable import make_folder
 from blackstart.errors import ConflictError, NotFoundError, StorageError
 from blackstart.recovery.apply.change import Outcome
-from blackstart.store.pointers.disk import Disk, LocalDisk, OpenFile
-from blackstart.store.pointers.line import START, Position, read_line, write_line
+from blackstart.store.ledger.disk import Disk, LocalDisk, OpenFile
+from blackstart.store.ledger.line import START, Position, read_line, write_line
 
 SUFFIX = ".jsonl"
 Change = dict[str, Any]

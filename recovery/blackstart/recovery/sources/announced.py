@@ -1,4 +1,4 @@
-"""Deploys that never had a pointer: what was announced for them, less what has arrived."""
+"""Deploys that are not ready: what was announced for them, less what has arrived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from blackstart.recovery.exact import collection
 from blackstart.recovery.sources.source import Broken, Offer, Refusal, Route
 from blackstart.store import MetadataStore, ObjectStore
 
-WITHOUT_POINTER = frozenset({DeployState.NEW, DeployState.UPLOADING, DeployState.PROCESSING})
+UNREADY = frozenset(DeployState) - {DeployState.READY}
 _NOTHING: dict[str, Any] = {
     "tree": None,
     "completed_at": None,
@@ -22,7 +22,7 @@ _NOTHING: dict[str, Any] = {
 
 
 class AnnouncedSource:
-    """For deploys that are still under way: the manifest says what they wait for.
+    """For deploys that are under way or were given up: the manifest says what they wait for.
 
     One that is processing may have had a pointer already; whoever works on it
     then writes its tree once more, which is the same one.
@@ -38,7 +38,7 @@ class AnnouncedSource:
 
     async def offers(self, broken: Broken) -> AsyncIterator[Offer | Refusal]:
         for deploy_id, deploy in broken.items():
-            if deploy.state in WITHOUT_POINTER:
+            if deploy.state in UNREADY:
                 try:
                     yield await self._look(deploy)
                 except StorageError as error:

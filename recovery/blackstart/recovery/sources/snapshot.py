@@ -100,8 +100,6 @@ class SnapshotSource:
         if known.metadata.tree is not None:
             certain = {name: metadata[name] for name in _OF_THE_TREE}
             return Offer(broken.id, certain, evidence)
-        if known.state == broken.state:
-            return Offer(broken.id, {}, evidence, guesses=metadata)
         return Refusal(broken.id, f"{self.name}: it was still {known.state} then, without a tree")
 
     def _problem(self, text: str) -> None:

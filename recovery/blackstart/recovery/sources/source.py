@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from blackstart.model import InvalidDeploy
+
+PROBLEMS_NAMED = 20
 
 Broken = Mapping[str, InvalidDeploy]
 """Broken deploys by id, as they were found."""
@@ -17,14 +19,16 @@ class Route(StrEnum):
     """The ways back, best first; `none` when there is not one.
 
     The first four give a deploy its metadata back. `announced` is for one that
-    never had a pointer; a rebuild makes a new deploy of the same commit, and a
-    revert has the site show its last good one.
+    is not ready. The others are for a site: a newer deploy of it that is only
+    stuck is pushed through, a rebuild makes a new deploy of the same commit,
+    and a revert has the site show its last good one.
     """
 
     SNAPSHOT = "snapshot"
     POINTER_LOG = "pointer-log"
     TREE_SCAN = "tree-scan"
     ANNOUNCED = "announced"
+    PUSH = "push"
     REBUILD = "rebuild"
     REVERT = "revert"
     NONE = "none"
@@ -59,6 +63,12 @@ class Refusal:
 
     deploy_id: str
     why: str
+
+
+def named(problems: Sequence[str]) -> list[str]:
+    """The first problems of a source, and how many more there are."""
+    more = len(problems) - PROBLEMS_NAMED
+    return [*problems[:PROBLEMS_NAMED], *([f"and {more} more"] if more > 0 else [])]
 
 
 class Source(Protocol):
