@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.conftest import sha1_of
 
-from blackstart.model import Deploy, DeployState
+from blackstart.errors import StorageError
+from blackstart.model import Deploy, DeployState, Tree
 from blackstart.recovery.from_log import NotRebuilt, Rebuilt, rebuild_from_log, set_rebuilt
 from blackstart.store.objects import blob_key, tree_key
 from blackstart.store.pointers import read_pointer_log
@@ -132,6 +133,18 @@ async def test_a_tree_that_cannot_be_read_is_no_pointer(
     if damage is not None:
         await bench.objects.put(key, damage)
     assert await refused(bench) == f"tree {deploy.metadata.tree} {why}"
+
+
+async def test_a_tree_that_nobody_could_look_at_is_not_verified(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(tree_id: str) -> Tree:
+        raise StorageError("a disk is on fire")
+
+    deploy = await bench.release(await bench.site(), FILES)
+    await bench.destroy(deploy.id)
+    monkeypatch.setattr(bench.objects, "get_tree", failing)
+    assert await refused(bench) == "could not verify its tree: a disk is on fire"
 
 
 async def test_files_that_never_arrived_are_told_and_the_pointer_is_right_all_the_same(

@@ -26,7 +26,7 @@ def plan(
         typer.Option(
             metavar="ROUTE",
             help="Only this route (repeatable): snapshot, pointer-log, tree-scan, announced, "
-            "rebuild, revert.",
+            "push, rebuild, revert.",
         ),
     ] = None,
     site: Annotated[
@@ -101,12 +101,11 @@ async def _planner(tools: Tools) -> Planner:
 
 def _snapshots(tools: Tools) -> Snapshots:
     """Sealed ones can be read when the environment has their key."""
-    import os
-
+    from blackstart.recovery.settings import RecoverySettings
     from blackstart.recovery.snapshots import Sealer, Snapshots
-    from blackstart.recovery.snapshots.sealing import KEY_VARIABLE
+    from blackstart.settings import load
 
-    key = os.environ.get(KEY_VARIABLE, "")
+    key = load(RecoverySettings).snapshot_key.get_secret_value()
     return Snapshots(tools.objects, sealer=Sealer.from_text(key) if key else None)
 
 

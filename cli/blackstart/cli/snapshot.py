@@ -6,6 +6,7 @@ import typer
 
 from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_mount import mount
+from blackstart.cli.snapshot_prune import prune
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
 from blackstart.cli.snapshot_verify import verify
@@ -20,5 +21,6 @@ snapshot = typer.Typer(
 snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
-snapshot.command()(mount)
 snapshot.command()(verify)
+snapshot.command()(mount)
+snapshot.command()(prune)

@@ -77,6 +77,7 @@ def row_of(snapshot: Snapshot) -> dict[str, Any]:
         "counts": dict(snapshot.counts),
         "raw_bytes": snapshot.raw_bytes,
         "stored_bytes": snapshot.stored_bytes,
+        "left_out": list(snapshot.left_out),
     }
 
 

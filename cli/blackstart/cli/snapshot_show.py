@@ -31,6 +31,8 @@ def show(snapshot_id: SnapshotId, as_json: AsJson = False) -> None:
         print_json(row_of(manifest.snapshot) | {"collections": collections})
     else:
         _print(manifest)
+    for left_out in manifest.snapshot.left_out:
+        complain(left_out)
     if manifest.snapshot.is_empty:
         complain(f"snapshot {manifest.snapshot.id} is EMPTY: it holds no deploys")
 

@@ -48,6 +48,8 @@ def take(
         print(taken.id)
     if not taken.consistent:
         complain("its collections were read one after the other: this server has no snapshot reads")
+    for left_out in taken.left_out:
+        complain(left_out)
     if taken.is_empty and not allow_empty:
         complain(f"snapshot {taken.id} is EMPTY: {taken.database} has no deploys")
         raise typer.Exit(1)

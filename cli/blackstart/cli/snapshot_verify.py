@@ -129,11 +129,18 @@ def _tell(damage: Damage) -> None:
     if not damage.chunk:
         complain(f"  {where}{damage.kind}: {damage.reason}")
         return
-    digest, _, base = damage.chunk.partition(".")
     complain(f"  {where}{damage.kind}: chunk")
-    complain(f"    {digest}")
-    if base:
-        complain(f"    a patch of {base}")
+    _tell_name(damage.chunk)
+    if damage.base:
+        complain("  which is a patch of chunk")
+        _tell_name(damage.base)
+
+
+def _tell_name(name: str) -> None:
+    """In two lines: a digest alone takes most of one."""
+    digest, dot, rest = name.partition(".")
+    for part in (digest, dot + rest):
+        complain(f"    {part}")
 
 
 def _row(verdict: Verdict) -> dict[str, Any]:
@@ -148,6 +155,7 @@ def _row(verdict: Verdict) -> dict[str, Any]:
             {
                 "collection": each.collection,
                 "chunk": each.chunk,
+                "base": each.base,
                 "kind": each.kind,
                 "reason": each.reason,
             }

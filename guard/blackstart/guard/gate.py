@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from blackstart.guard.decisions import FAILURE, Channel, Decisions
 from blackstart.guard.logins import Login
-from blackstart.guard.preview import Preview
+from blackstart.guard.preview import Preview, outgrown
 from blackstart.guard.proxy.asked import Asked, Passage
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.requests import Asked as Held
@@ -61,8 +61,12 @@ class GuardGate:
         *,
         redact: Redact,
         wait_s: float = WAIT_S,
+        sign_off: bool = True,
     ) -> None:
-        """`wait_s` is how long a client's command waits for a decision before it is told."""
+        """`wait_s` is how long a client's command waits for a decision before it is told.
+
+        Without `sign_off` nobody is asked: what would be held is saved first, and runs.
+        """
         self._judge = judge
         self._sessions = sessions
         self._cursors = cursors
@@ -73,6 +77,7 @@ class GuardGate:
         self._channel = channel
         self._redact = redact
         self._wait_s = wait_s
+        self._sign_off = sign_off
 
     async def admit(self, asked: Asked) -> Passage | None:
         """Return when a command may run.
@@ -122,13 +127,32 @@ class GuardGate:
             asked.command.digest if transaction is None else transaction.digest_with(asked.command)
         )
         request = await self._file(asked, verdict, digest)
+        if request.state is State.HELD and not self._sign_off:
+            request = await self._decisions.let_through(request.number)
         if request.state is State.HELD:
             request = await self._decisions.wait(request.number, self._wait_s, asked.client.is_gone)
         if request.state is not State.APPROVED:
             raise CommandError("Unauthorized", _why_not(request))
         if asked.client.is_gone():
             raise ConnectionError("the client is gone")
+        await self._check_outgrown(request, verdict)
         return await self._runner.take_up(request.number, login, digest, verdict.writes)
+
+    async def _check_outgrown(self, request: Request, verdict: Verdict) -> None:
+        """An approval is for what was shown: the data may have changed since.
+
+        Raises: CommandError when the write would do more now.
+        """
+        if request.decision is None:
+            return
+        grown = outgrown(request.foreseen(), await self._previews.of(verdict))
+        if grown is None:
+            return
+        number, note = request.number, f"the data changed since it was shown: {grown}"
+        await self._trail.record("write.outgrown", request=number, why=grown)
+        ended = await in_thread(FAILURE, self._decisions.book.outdate, number, note)
+        await self._channel.tell(f"request {number} does not run: {note}", request=number)
+        raise CommandError("Unauthorized", f"{_why_not(ended)}; the next try is held anew")
 
     async def _file(self, asked: Asked, verdict: Verdict, digest: str) -> Request:
         """Put it into the book, unless it is there, and tell people of it."""

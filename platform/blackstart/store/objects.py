@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -186,11 +187,15 @@ class ObjectStore:
 
     async def list_keys(self, prefix: str) -> list[str]:
         """All keys below a prefix, sorted."""
+        return list(await self.list_sizes(prefix))
+
+    async def list_sizes(self, prefix: str) -> dict[str, int]:
+        """All keys below a prefix, sorted, and the sizes of the objects in bytes."""
         try:
             metas = await obstore.list(self.backend, prefix=prefix).collect_async()
         except (BaseError, OSError) as error:
             raise StorageError(f"cannot list {prefix}: {error_line(error)}") from error
-        return sorted(meta["path"] for meta in metas)
+        return {meta["path"]: meta["size"] for meta in sorted(metas, key=itemgetter("path"))}
 
     async def _sizes(self, keys: Iterable[str]) -> dict[str, int]:
         found: dict[str, int] = {}

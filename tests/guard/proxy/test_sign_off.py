@@ -197,6 +197,22 @@ async def test_an_approval_is_for_what_was_seen(door: Door) -> None:
         await running
 
 
+async def test_an_approval_is_no_longer_good_when_many_more_documents_match(
+    door: Door, store: Any
+) -> None:
+    running = asyncio.create_task(migrate(door))
+    held = await door.held()
+    await store.database["deploys"].insert_many(
+        {"_id": -number, "site_id": -number, "metadata": {"tree": "t"}} for number in range(1, 30)
+    )
+    await door.say("bob", "guardApprove", held.number, digest=held.digest, reason="agreed")
+    with pytest.raises(OperationFailure, match="5 documents matched, and now 34 do"):
+        await running
+    assert await store.database["deploys"].count_documents({"metadata.schema": 3}) == 0
+    assert door.book.get(held.number).state is State.EXPIRED
+    assert "write.outgrown" in door.lines.actions()
+
+
 async def test_a_client_that_left_finds_its_approval_when_it_asks_again(
     door: Door, store: Any
 ) -> None:

@@ -211,6 +211,19 @@ def test_after_a_crash_what_was_sent_is_unknown_and_the_rest_did_not_run(
     assert book_of().recover() == []
 
 
+def test_an_approval_that_data_has_outgrown_is_no_longer_good(
+    book: Book, asked: Asked, people: People
+) -> None:
+    book.file(asked)
+    with pytest.raises(ConflictError):
+        book.outdate(1, "more match")
+    book.approve(1, people["bob"], "fine", digest=DIGEST)
+    assert book.outdate(1, "more match").state is State.EXPIRED
+    with pytest.raises(ConflictError):
+        book.begin(1, people["ada"], DIGEST)
+    assert book.file(asked).number == 2
+
+
 def test_old_requests_are_forgotten_and_their_numbers_are_not_given_again(
     book: Book, book_of: Callable[..., Book], asked: Asked, people: People, manual_clock: Any
 ) -> None:

@@ -97,6 +97,7 @@ async def test_the_base_of_a_patch_is_read_too(bucket: Bucket) -> None:
     verdict = await verify(bucket, second)
     assert [(each.chunk, each.kind) for each in verdict.damages] == [(patch.name, Kind.MISSING)]
     assert patch.base in verdict.damages[0].reason
+    assert verdict.damages[0].base == patch.base
     assert (await verify(bucket, first)).damages[0].chunk == patch.base
 
 
@@ -153,7 +154,7 @@ async def test_documents_out_of_order_are_damage(bucket: Bucket) -> None:
     raw = b"".join((first, *reversed(middle), last))
     digest = bucket.snapshots.chunks.digest(raw)
     await bucket.snapshots.chunks.put(digest, bucket.snapshots.chunks.pack(raw, digest))
-    chunks[at] = replace(chunks[at], digest=digest)
+    chunks[at] = replace(chunks[at], digest=digest, name=digest)
     await rewrite(bucket, taken, chunks)
     verdict = await verify(bucket, taken)
     assert [(each.chunk, each.kind) for each in verdict.damages] == [(digest, Kind.WRONG_ORDER)]

@@ -194,6 +194,20 @@ async def test_a_segment_that_is_here_and_there_is_read_once(tmp_path: Path) -> 
     assert await read(LOG, local, tmp_path) == (list(range(1, 10)), [])
 
 
+async def test_a_segment_that_is_moved_while_it_is_looked_for_is_found(tmp_path: Path) -> None:
+    class Moving(ObjectStore):
+        async def list_keys(self, prefix: str) -> list[str]:
+            keys = await super().list_keys(prefix)
+            await self.put(FIRST.key, LOG[FIRST.key])
+            (tmp_path / FIRST.file).unlink()
+            return keys
+
+    (tmp_path / FIRST.file).write_bytes(LOG[FIRST.key])
+    reading = read_pointer_log(Moving(ObjectStore.open("memory://").backend), tmp_path)
+    assert [found.number async for found in reading] == [1, 2, 3]
+    assert reading.problems == []
+
+
 async def test_of_two_copies_that_differ_all_is_read(tmp_path: Path) -> None:
     damaged = LOG[SECOND.key].replace(b'"number":5,', b'"number":6,')
     numbers, problems = await read(

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from blackstart.clock import Clock
 from blackstart.errors import BlackstartError, ConflictError, StorageError
 from blackstart.events import Events
+from blackstart.store.ledger.heads import Head, HeadFiles, store_head
 from blackstart.store.ledger.segment import Entry, SegmentName
 from blackstart.store.ledger.shipping import ship, stored_end
 from blackstart.store.ledger.writer import SegmentWriter
@@ -29,6 +30,10 @@ SEGMENT_AGE_S = 900.0
 """So is one whose first record is this old: what a lost disk can take with it."""
 
 TEND_S = 30.0
+NOTE_S = 0.2
+"""How long a note may wait for others, or for a record, to share a sync with."""
+MAX_NOTES = 10_000
+"""So many notes may wait for the disk; then the next ones fail."""
 SHIP_GRACE_S = 3.0
 """How long the move may take at an orderly stop; what is left is moved after the next start."""
 
@@ -49,7 +54,9 @@ class FileLedger(Generic[Given]):
         events: Events,
         segment_bytes: int = SEGMENT_BYTES,
         segment_age_s: float = SEGMENT_AGE_S,
+        heads: HeadFiles | None = None,
     ) -> None:
+        """`heads`, where there are any, are kept so that a cut end is found."""
         self._writer = writer
         self._title, self._mark = writer.ledger.title, writer.ledger.mark
         self._objects = objects
@@ -57,7 +64,11 @@ class FileLedger(Generic[Given]):
         self._events = events
         self._segment_bytes = segment_bytes
         self._segment_age = timedelta(seconds=segment_age_s)
+        self._heads = heads
+        self._stored_head: Head | None = None
         self._waiting: list[_Waiting] = []
+        self._urgent = clock.event()
+        self._failed = ""
         self._writing: asyncio.Future[None] | None = None
         self._shipping: asyncio.Future[None] | None = None
         self._disk_lock = asyncio.Lock()
@@ -71,13 +82,21 @@ class FileLedger(Generic[Given]):
 
     async def record(self, record: Given) -> None:
         """Durable on the local disk when this returns. Raises: StorageError."""
-        if self._closed:
-            raise StorageError(f"the {self._title} is closed", hint="the server is about to end")
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, done))
-        if not _runs(self._writing):
-            self._writing = asyncio.ensure_future(self._write_waiting())
+        done = self._wait(record)
+        self._urgent.set()
         await done
+
+    def note(self, record: Given) -> None:
+        """On the local disk soon, if that goes well: for what need not wait for it.
+
+        Raises: StorageError when the last write failed or too many wait; the note is tried
+        all the same in the first case, so that it is known when all is well again.
+        """
+        if len(self._waiting) >= MAX_NOTES:
+            raise StorageError(f"the {self._title} is not written fast enough")
+        self._wait(record).add_done_callback(_heard)
+        if self._failed:
+            raise StorageError(self._failed, hint=self._writer.ledger.refusal)
 
     async def tend(self) -> None:
         """Rotate and move segments as time goes by, until cancelled."""
@@ -92,10 +111,12 @@ class FileLedger(Generic[Given]):
             async with self._disk_lock:
                 await self._rotate()
         await self._ship_closed()
+        await self._store_head()
 
     async def close(self) -> None:
         """The orderly end: nothing is taken any more, and all there is is closed and moved."""
         self._closed = True
+        self._urgent.set()
         if self._writing is not None:
             await asyncio.wait([self._writing])
         async with self._disk_lock:
@@ -104,6 +125,7 @@ class FileLedger(Generic[Given]):
         with suppress(TimeoutError):
             async with asyncio.timeout(SHIP_GRACE_S):
                 await self._ship_closed()
+                await self._store_head()
         if self._shipping is not None:
             self._shipping.cancel()
             await asyncio.wait([self._shipping])
@@ -112,6 +134,8 @@ class FileLedger(Generic[Given]):
     async def _write_waiting(self) -> None:
         try:
             while self._waiting:
+                await self._urgent.wait(NOTE_S)
+                self._urgent.clear()
                 await self._write_batch()
                 if self._writer.size >= self._segment_bytes:
                     await self._rotate_and_ship()
@@ -125,11 +149,13 @@ class FileLedger(Generic[Given]):
         try:
             await self._write([record for record, _ in batch])
         except BlackstartError as error:
+            self._failed = error.message
             self._resolve(batch, error)
         except BaseException as error:
             self._resolve(batch, error)
             raise
         else:
+            self._failed = ""
             self._resolve(batch, None)
 
     def _resolve_all(self, error: BaseException) -> None:
@@ -146,7 +172,13 @@ class FileLedger(Generic[Given]):
         async with self._disk_lock:
             if not self._writer.ready:
                 await self._find_chain()
-            await self._on_disk(self._writer.append, records)
+            await self._on_disk(self._append, records)
+
+    def _append(self, records: Sequence[Entry]) -> None:
+        """Behind each line its head: whatever is acknowledged is covered by one."""
+        self._writer.append(records)
+        if self._heads is not None and (head := self._writer.head) is not None:
+            self._heads.keep(head)
 
     async def _find_chain(self) -> None:
         if await self._on_disk(self._writer.resume):
@@ -182,6 +214,26 @@ class FileLedger(Generic[Given]):
         await self._on_disk(self._writer.remove, name)
         self._events(f"{self._mark}.moved", self._writer.writer, segment=name.number)
 
+    async def _store_head(self) -> None:
+        head = self._writer.head
+        if self._heads is None or head is None or head == self._stored_head:
+            return
+        try:
+            await store_head(self._objects, head)
+        except StorageError as error:
+            self._events(f"{self._mark}.head_not_stored", head.writer, error=error.message)
+        else:
+            self._stored_head = head
+
+    def _wait(self, record: Given) -> asyncio.Future[None]:
+        if self._closed:
+            raise StorageError(f"the {self._title} is closed", hint="the server is about to end")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, done))
+        if not _runs(self._writing):
+            self._writing = asyncio.ensure_future(self._write_waiting())
+        return done
+
     async def _on_disk(self, call: Callable[..., Result], *arguments: object) -> Result:
         try:
             return await in_thread(f"the {self._title} cannot be written", call, *arguments)
@@ -209,6 +261,12 @@ class FileLedger(Generic[Given]):
                 done.cancel()
             else:
                 done.set_exception(error)
+
+
+def _heard(done: asyncio.Future[None]) -> None:
+    """A note's failure is told by the next one."""
+    if not done.cancelled():
+        done.exception()
 
 
 def _runs(work: asyncio.Future[None] | None) -> bool:

@@ -16,6 +16,8 @@ class ProblemKind(StrEnum):
     BROKEN_CHAIN = "broken-chain"
     NOT_A_RECORD = "not-a-record"
     CUT_SHORT = "cut-short"
+    CUT_TAIL = "cut-tail"
+    REWRITTEN = "rewritten"
     MISSING_SEGMENT = "missing-segment"
     DIFFERING_COPIES = "differing-copies"
     UNREADABLE = "unreadable"

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from blackstart.errors import ObjectNotFoundError, StorageError
 from blackstart.store.ledger.chain import Chain, Decode
 from blackstart.store.ledger.claim import is_claimed
+from blackstart.store.ledger.heads import Head, HeadFiles, stored_heads
 from blackstart.store.ledger.problems import LogProblem, ProblemKind
 from blackstart.store.ledger.segment import Ledger, SegmentName, SegmentText, read_segment
 from blackstart.store.ledger.shipping import stored_segments
@@ -54,23 +55,34 @@ class LedgerReading(Generic[Record]):
         decode: Decode[Record],
         objects: ObjectStore,
         folder: Path | None,
+        heads: Path | None = None,
     ) -> None:
+        """`heads` is the folder where heads are kept, if any are."""
         self.problems: list[LogProblem] = []
         self.writers: dict[str, WriterSummary] = {}
         self._ledger = ledger
         self._decode = decode
         self._objects = objects
         self._folder = folder
+        self._heads = heads
         self._all_listed = True
 
     async def __aiter__(self) -> AsyncIterator[Record]:
+        # Before the lines: of a ledger that is being written, these may only be more.
+        unmet, failure = await self._all_heads()
         # The folder first: what is moved meanwhile is found in the object store, not nowhere.
         local = await self._local_names()
         stored = await self._stored_names()
+        if failure and self._all_listed:
+            self._unlisted(failure)
         names = sorted(local | stored)
         for writer, own in groupby(names, key=lambda name: name.writer):
-            async for record in self._of_writer(writer, list(own), local, stored):
+            heads = [head for head in unmet if head.writer == writer]
+            unmet = [head for head in unmet if head.writer != writer]
+            async for record in self._of_writer(writer, list(own), local, stored, heads):
                 yield record
+        for head in unmet:
+            self._tell_unmet(head, 0, 0)
 
     async def _of_writer(
         self,
@@ -78,9 +90,11 @@ class LedgerReading(Generic[Record]):
         names: Sequence[SegmentName],
         local: set[SegmentName],
         stored: set[SegmentName],
+        heads: Sequence[Head],
     ) -> AsyncIterator[Record]:
         chain = Chain(self.problems.append, self._decode, all_listed=self._all_listed)
         summary = self.writers[writer] = WriterSummary()
+        unmet, last = set(heads), 0
         for name in names:
             newest = name == names[-1] and name in local
             # Asked before it is read: a writer that ends in between leaves no torn line.
@@ -91,10 +105,50 @@ class LedgerReading(Generic[Record]):
                 continue
             records = chain.read(copies[0], open_end=newest, being_written=being_written)
             summary.segments += 1
+            positions = {line.position for copy in copies for line in copy.lines.values()}
+            unmet = {head for head in unmet if head.position not in positions}
+            last = max([last, *(position.seq for position in positions)])
             for record in [*records, *self._only_in(copies[1:], copies[0])]:
                 summary.records += 1
                 summary.newest = max(summary.newest or record.at, record.at)
                 yield record
+
+        for head in sorted(unmet, key=lambda head: head.position.seq):
+            self._tell_unmet(head, last, names[-1].number)
+
+    def _tell_unmet(self, head: Head, last: int, segment: int) -> None:
+        """A line that was acknowledged is not there, or another one stands in its place.
+
+        Without a local folder the segment that is still written to is not looked for.
+        """
+        seq = head.position.seq
+        if self._folder is None and head.segment.number == segment + 1:
+            return
+        if last < seq:
+            what = f"the ledger of {head.writer} ends at number {last}, its head stands at {seq}"
+            kind = ProblemKind.CUT_TAIL
+        else:
+            what = f"number {seq} of {head.writer} is not the line that its head names"
+            kind = ProblemKind.REWRITTEN
+        self.problems.append(LogProblem(kind, what, head.writer, head.segment.number))
+
+    async def _all_heads(self) -> tuple[list[Head], str]:
+        """All that can be read, and why others could not be."""
+        found: list[tuple[str, bytes]] = []
+        failure = ""
+        try:
+            if self._heads is not None:
+                found += await in_thread("heads could not be read", _read_heads, self._heads)
+            found += await stored_heads(self._objects, self._ledger)
+        except StorageError as error:
+            failure = error.message
+        heads: dict[Head, None] = {}
+        for where, data in found:
+            try:
+                heads[Head.decode(self._ledger, data)] = None
+            except ValueError as error:
+                self._unlisted(f"the head {where}: {error}")
+        return list(heads), failure
 
     def _only_in(self, others: Sequence[SegmentText], best: SegmentText) -> list[Record]:
         """What another copy of a segment has: somebody was told that it is kept."""
@@ -172,6 +226,10 @@ class LedgerReading(Generic[Record]):
     def _unlisted(self, why: str) -> None:
         what = f"a part of the log could not be looked at: {why}"
         self.problems.append(LogProblem(ProblemKind.UNREADABLE, what))
+
+
+def _read_heads(folder: Path) -> list[tuple[str, bytes]]:
+    return list(HeadFiles(folder).read())
 
 
 def _worth(text: SegmentText) -> tuple[bool, bool, int]:

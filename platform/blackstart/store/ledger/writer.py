@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from blackstart.store.ledger.disk import Disk, OpenFile
+from blackstart.store.ledger.heads import Head
 from blackstart.store.ledger.line import Position
 from blackstart.store.ledger.segment import (
     Entry,
@@ -64,6 +65,11 @@ class SegmentWriter:
     def size(self) -> int:
         """Bytes of the newest segment."""
         return self._open.size if self._open else 0
+
+    @property
+    def head(self) -> Head | None:
+        """Its last acknowledged line; None before `resume` or `begin`."""
+        return Head(self._open.name, self._open.last) if self._open else None
 
     @property
     def since(self) -> datetime | None:

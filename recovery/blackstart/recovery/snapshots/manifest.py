@@ -19,7 +19,7 @@ import zstandard
 from bson import json_util
 
 from blackstart.errors import BlackstartError, DigestMismatchError, UsageError
-from blackstart.recovery.snapshots.keys import manifest_key
+from blackstart.recovery.snapshots.keys import chunk_key, manifest_key
 from blackstart.recovery.snapshots.sealing import KEY_VARIABLE, Sealer
 
 FORMAT = "blackstart-snapshot-1"
@@ -120,8 +120,12 @@ class Manifest:
 
     def names(self) -> set[str]:
         """The names of all objects it needs, the bases of patches among them."""
-        chunks = self.chunks().values()
+        chunks = [chunk for each in self.collections.values() for chunk in each.chunks]
         return {chunk.name for chunk in chunks} | {chunk.base for chunk in chunks if chunk.base}
+
+    def keys(self) -> set[str]:
+        """Where in the object store these lie."""
+        return {chunk_key(name) for name in self.names()}
 
     def encode(self, sealer: Sealer | None) -> bytes:
         snapshot = self.snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
@@ -165,6 +165,13 @@ class Snapshots:
                 # It is damaged, or under another key: an older one may do.
                 continue
         return None
+
+
+def time_of_id(snapshot_id: str) -> datetime | None:
+    """When a snapshot was begun, to the second, as its id tells; None for what is no id."""
+    if not _ID.fullmatch(snapshot_id):
+        return None
+    return datetime.strptime(snapshot_id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
 
 
 def _new_id(at: datetime, seed: Seed) -> str:

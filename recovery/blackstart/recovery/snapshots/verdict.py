@@ -28,12 +28,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Damage:
-    """One thing that is wrong: where, which chunk, and how; blank where it is no chunk's fault."""
+    """One thing that is wrong: where, which chunk, and how; blank where it is no chunk's fault.
+
+    Of a patch the `base` may be what is damaged: the reason names it.
+    """
 
     collection: str
     chunk: str
     kind: Kind
     reason: str
+    base: str = ""
 
 
 @dataclass(frozen=True)

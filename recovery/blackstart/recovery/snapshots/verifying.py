@@ -102,7 +102,7 @@ class Verifier:
                     unread.append("the rest was not tried")
                     break
             elif wrong := _judge(chunk, found):
-                damages.append(Damage(name, chunk.name, *wrong))
+                damages.append(Damage(name, chunk.name, *wrong, base=chunk.base or ""))
             else:
                 chunks, documents = chunks + 1, documents + chunk.count
                 raw_bytes += chunk.raw_bytes

@@ -1,0 +1,16 @@
+"""The audit trail: append-only, chained, durable before a write runs, and verifiable."""
+
+from blackstart.guard.audit.reading import AuditLine, AuditReading, Wanted, lines_of, read_trail
+from blackstart.guard.audit.trail import AUDIT, AuditEntry, AuditTrail, open_trail
+
+__all__ = [
+    "AUDIT",
+    "AuditEntry",
+    "AuditLine",
+    "AuditReading",
+    "AuditTrail",
+    "Wanted",
+    "lines_of",
+    "open_trail",
+    "read_trail",
+]

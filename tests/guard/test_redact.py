@@ -1,0 +1,92 @@
+"""Commands as people see them: without secrets, without what names a session, and bounded."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import Any
+
+import pytest
+from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson.datetime_ms import DatetimeMS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blackstart.guard.redact import REDACTED, WHOLE_CHARACTERS, Redaction
+
+HIDE = Redaction(["mail", "metadata.owner"])
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ({"createUser": "a", "pwd": "x"}, {"createUser": "a", "pwd": REDACTED}),
+        (
+            {"find": "s", "filter": {"mail": "a@b", "n": 1}},
+            {"find": "s", "filter": {"mail": REDACTED, "n": 1}},
+        ),
+        ({"u": {"$set": {"a.mail": "x"}}}, {"u": {"$set": {"a.mail": REDACTED}}}),
+        ({"u": {"$set": {"mail.home": 1}}}, {"u": {"$set": {"mail.home": 1}}}),
+        ({"u": {"$set": {"mail": {"home": 1}}}}, {"u": {"$set": {"mail": REDACTED}}}),
+        (
+            {"u": {"metadata": {"owner": 1, "tree": 2}}},
+            {"u": {"metadata": {"owner": REDACTED, "tree": 2}}},
+        ),
+        ({"u": {"metadata.owner": 1}}, {"u": {"metadata.owner": REDACTED}}),
+        ({"u": {"owner": 1}}, {"u": {"owner": 1}}),
+        ({"q": {"mail": {"$in": ["a", "b"]}}}, {"q": {"mail": REDACTED}}),
+        ({"q": {"$or": [{"mail": 1}, {"a": 2}]}}, {"q": {"$or": [{"mail": REDACTED}, {"a": 2}]}}),
+        ({"d": [{"mail": 1}]}, {"d": [{"mail": REDACTED}]}),
+        ({"metadata": [{"owner": 1}]}, {"metadata": [{"owner": REDACTED}]}),
+        ({"find": "s", "lsid": {"id": b"x"}, "txnNumber": 1, "$db": "shop"}, {"find": "s"}),
+    ],
+    ids=str,
+)
+def test_values_are_left_out_by_field(document: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert HIDE(document) == shown
+
+
+def test_every_kind_of_value_becomes_plain() -> None:
+    values = {
+        "id": ObjectId(),
+        "at": datetime.datetime(2017, 2, 2, tzinfo=datetime.UTC),
+        "far": DatetimeMS(2**62),
+        "long": Int64(5),
+        "exact": Decimal128("1.5"),
+        "regex": Regex("^a", "i"),
+        "bytes": Binary(b"x" * 500),
+        "stamp": Timestamp(1, 1),
+        "code": Code("f()"),
+        "nan": float("nan"),
+        "infinite": float("inf"),
+        "half": 0.5,
+    }
+    shown = HIDE(values)
+    assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+    assert (shown["bytes"], shown["half"], shown["long"]) == ("(500 bytes)", 0.5, 5)
+
+
+def test_what_is_large_is_cut() -> None:
+    many = HIDE({"insert": "s", "documents": [{"_id": n} for n in range(5_000)]})
+    assert many["documents"][-1] == "... and 4980 more"
+    wide = HIDE({"insert": "s", "documents": [{str(n): "x" * 5_000 for n in range(500)}]})
+    assert len(json.dumps(wide)) < 2 * WHOLE_CHARACTERS
+    assert wide["insert"] == "s"
+    deep: dict[str, Any] = {}
+    for _ in range(150):
+        deep = {"a": deep}
+    assert len(json.dumps(HIDE(deep))) < 1_000
+
+
+_values: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), _values))
+def test_no_document_fails_and_no_secret_comes_through(document: dict[str, Any]) -> None:
+    document = {"x": 1, **document, "inner": {"mail": "SECRET", "rest": document}}
+    text = json.dumps(HIDE(document), allow_nan=False)
+    assert "SECRET" not in text
