@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from blackstart.drills.incidents.feb2 import FEB2, RESTORE_SCRIPT_S, SNAPSHOT_RE
 from blackstart.drills.responders import Responders
 from blackstart.drills.world.world import World
 from blackstart.model import Deploy, DeployState, InvalidDeploy, Site
+from blackstart.recovery.sources import Broken, Offer, Refusal, Route, Source
 from blackstart.safeguards import CATALOGUE
 from blackstart.store.objects import blob_key
 
@@ -95,8 +97,24 @@ async def test_a_fault_that_changes_more_than_metadata_is_noticed(
 
 
 async def test_one_restore_that_was_skipped_is_noticed(run_small_drill: RunDrill) -> None:
+    class Forgetful:
+        """A snapshot that has never heard of one deploy."""
+
+        route, problems = Route.SNAPSHOT, list[str]()
+
+        def __init__(self, source: Source, forgotten: str) -> None:
+            self.name, self._source, self._forgotten = source.name, source, forgotten
+
+        async def offers(self, broken: Broken) -> AsyncIterator[Offer | Refusal]:
+            async for each in self._source.offers(broken):
+                if each.deploy_id != self._forgotten:
+                    yield each
+
     async def skip_one(team: Responders) -> None:
-        team.backup.pop(sorted(team.backup)[0])
+        (source,) = team.tools.sources
+        planned = await team.tools.plan([Route.SNAPSHOT])
+        held = [each.deploy_id for each in planned.entries if each.route is Route.SNAPSHOT]
+        team.tools.sources = [Forgetful(source, min(held))]
 
     verdict = await run_small_drill(meddling(SNAPSHOT_READABLE_S + 0.5, skip_one))
     assert not_passed(verdict.checks) == {"outcome-12": Status.FAILED}
@@ -189,7 +207,7 @@ async def _old_deploys(team: Responders) -> list[Deploy]:
         and deploy.state is DeployState.READY
         and deploy.id not in shown
         and deploy.created_at < team.world.fault_time
-        and deploy.id not in {broken.id for broken in team.broken}
+        and deploy.id not in {broken.deploy_id for broken in team.broken}
     ]
 
 

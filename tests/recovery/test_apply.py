@@ -381,8 +381,8 @@ async def test_a_stuck_build_is_pushed_through_before_anything_is_built(
     stuck = await bench.builds.start(site)
     assert await bench.worker().run_one()
     assert (await bench.build(stuck)).state is BuildState.STUCK
-    path, header = await recovery.plan(wish=Wish(routes=[Route.REBUILD]))
-    assert header.routes == {"rebuild": 1}
+    path, header = await recovery.plan(wish=Wish(routes=[Route.PUSH, Route.REBUILD]))
+    assert header.routes == {"push": 1}
     assert outcomes(await recovery.apply(path)) == {"applied": 1}
     assert (await bench.build(stuck)).state is BuildState.DONE
     assert await bench.published_id(site) == (await bench.build(stuck)).deploy_id

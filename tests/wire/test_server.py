@@ -49,6 +49,7 @@ class Desk:
         self.peers: list[Peer] = []
         self.asked: list[Message] = []
         self.gate = asyncio.Event()
+        self.left = asyncio.Event()
 
     def handler_for(self, peer: Peer) -> Any:
         self.peers.append(peer)
@@ -63,7 +64,10 @@ class Desk:
         if command == "stream":
             return [{"ok": 1.0, "n": number} for number in range(3)]
         if command == "wait":
-            await self.gate.wait()
+            try:
+                await self.gate.wait()
+            finally:
+                self.left.set()
         if command == "refuse":
             raise CommandError("IllegalOperation", "not here")
         if command == "storage":
@@ -92,6 +96,12 @@ async def connected(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyn
             yield reader, writer
     finally:
         writer.transport.abort()
+
+
+async def has_asked(desk: Desk) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not desk.asked:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
 
 
 async def next_message(reader: asyncio.StreamReader) -> Message:
@@ -197,13 +207,34 @@ async def test_every_connection_has_a_number_of_its_own() -> None:
     assert all(each.address.startswith("127.0.0.1:") for each in desk.peers)
 
 
+async def test_work_for_a_client_that_has_gone_away_is_ended() -> None:
+    desk = Desk()
+    async with serving(desk) as (server, port):
+        async with connected(port) as (_, writer):
+            writer.write(encode_command({"wait": 1}, request_id=1))
+            await has_asked(desk)
+        async with asyncio.timeout(PATIENCE_S):
+            await desk.left.wait()
+            while server.connections:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0)
+
+
+async def test_a_client_that_asks_before_it_is_answered_has_not_gone_away() -> None:
+    desk = Desk()
+    async with serving(desk) as (_, port), connected(port) as (reader, writer):
+        writer.write(encode_command({"wait": 1}, request_id=1))
+        writer.write(encode_command({"echo": 1}, request_id=2))
+        await has_asked(desk)
+        desk.gate.set()
+        assert (await next_message(reader)).header.response_to == 1
+        assert (await next_message(reader)).header.response_to == 2
+
+
 async def test_the_end_closes_connections_whose_command_is_under_way() -> None:
     desk = Desk()
     async with serving(desk) as (server, port), connected(port) as (reader, writer):
         writer.write(encode_command({"wait": 1}, request_id=1))
-        async with asyncio.timeout(PATIENCE_S):
-            while not desk.asked:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0)
+        await has_asked(desk)
         await server.stop()
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)

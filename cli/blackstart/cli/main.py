@@ -12,6 +12,7 @@ import typer
 from blackstart.cli.build import build
 from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
+from blackstart.cli.guard import guard
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
 from blackstart.cli.pointer_log import pointer_log
@@ -47,6 +48,7 @@ app.add_typer(token)
 app.add_typer(recover)
 app.add_typer(pointer_log)
 app.add_typer(snapshot)
+app.add_typer(guard)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

@@ -26,7 +26,7 @@ def plan(
         typer.Option(
             metavar="ROUTE",
             help="Only this route (repeatable): snapshot, pointer-log, tree-scan, announced, "
-            "rebuild, revert.",
+            "push, rebuild, revert.",
         ),
     ] = None,
     site: Annotated[

@@ -6,6 +6,7 @@ import typer
 
 from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_mount import mount
+from blackstart.cli.snapshot_prune import prune
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
 from blackstart.cli.snapshot_verify import verify
@@ -22,3 +23,4 @@ snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
 snapshot.command()(verify)
 snapshot.command()(mount)
+snapshot.command()(prune)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import mean, median
+from typing import Any
 
 from blackstart.drills.evidence import Evidence
 from blackstart.model import InvalidDeploy, Plan, parse_deploy
@@ -15,7 +16,10 @@ SPAN_S = 600.0
 
 
 class Fate(StrEnum):
-    """How a damaged deploy was dealt with, the most exact way first."""
+    """How a damaged deploy was dealt with, the most exact way first.
+
+    One is restored when it has its own tree again, whoever tells of it.
+    """
 
     RESTORED = "restored"
     PUSHED_THROUGH = "pushed_through"
@@ -33,7 +37,7 @@ def fates(evidence: Evidence) -> dict[str, Fate]:
 def _fate(evidence: Evidence, deploy_id: str, pushed: set[str]) -> Fate:
     before = evidence.oracle.before.deploys[deploy_id]
     final = evidence.oracle.final.deploys.get(deploy_id)
-    if final is not None and final["metadata"] == before["metadata"]:
+    if final is not None and _is_back(before, final):
         return Fate.RESTORED
     shown = str(evidence.oracle.final.sites[before["site_id"]]["published_deploy_id"])
     current = evidence.oracle.final.deploys.get(shown)
@@ -42,6 +46,17 @@ def _fate(evidence: Evidence, deploy_id: str, pushed: set[str]) -> Fate:
     if int(current["number"]) < int(before["number"]):
         return Fate.REVERTED
     return Fate.PUSHED_THROUGH if shown in pushed else Fate.REBUILT
+
+
+def _is_back(before: dict[str, Any], final: dict[str, Any]) -> bool:
+    """Exactly as it was, or with its own tree: a source may not know when it was completed."""
+    if final["metadata"] == before["metadata"]:
+        return True
+    deploy = parse_deploy(final)
+    if isinstance(deploy, InvalidDeploy):
+        return False
+    tree: str | None = before["metadata"]["tree"]
+    return tree is not None and deploy.metadata.tree == tree
 
 
 def outcomes(evidence: Evidence) -> dict[str, int]:

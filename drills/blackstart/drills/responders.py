@@ -6,15 +6,14 @@ people did; the oracle is out of their reach.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
 
+from blackstart.drills.toolbox import RESTORING, Toolbox
 from blackstart.drills.world.world import World
-from blackstart.errors import NotFoundError
 from blackstart.model import BuildState, InvalidDeploy, Plan, Site
-from blackstart.recovery.find import broken_deploys, missing_files, sites_down, sla_order
-from blackstart.recovery.restore import restore_metadata, revert_site
-from blackstart.recovery.snapshots import Snapshot
+from blackstart.recovery.find import BrokenDeploy, sla_order
+from blackstart.recovery.sources import Route
 
 HAND_PUSH_S = (12.0, 20.0)
 HAND_REPAIR_S = (240.0, 360.0)
@@ -28,29 +27,28 @@ class Responders:
     """One team's hands, and what it has learned so far."""
 
     world: World
-    broken: list[InvalidDeploy] = field(default_factory=list)
-    backup: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tools: Toolbox = field(init=False)
+    broken: list[BrokenDeploy] = field(default_factory=list)
     rebuilding: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self.tools = Toolbox(self.world)
+
     async def work_out_what_is_affected(self) -> None:
-        """Query for damaged deploys and the sites that show one."""
-        self.broken = await broken_deploys(self.world.services.store)
-        down = await sites_down(self.world.services.store, self.broken)
-        self.world.journal(
-            "responders.found", "deploys", deploys=len(self.broken), sites_down=len(down)
-        )
+        """Find damaged deploys and the sites that show one."""
+        self.broken, sites = await self.tools.broken()
+        down = sum(site.down for site in sites)
+        self.world.journal("responders.found", "deploys", deploys=len(self.broken), sites_down=down)
 
     async def rebuild(self, *plans: Plan) -> None:
         """Start rebuilds of the sites of some plans whose published deploy is broken."""
-        for site in await sites_down(self.world.services.store, self.broken):
-            if site.plan in plans:
-                await self._rebuild(site)
+        _, sites = await self.tools.broken()
+        await self._rebuild([site.site_id for site in sites if site.down and site.plan in plans])
 
     async def rebuild_reported(self, until_s: float) -> None:
         """Every ten minutes rebuild what support hears is down."""
         while self._offset() < until_s:
-            for site in await self._reported_down():
-                await self._rebuild(site)
+            await self._rebuild([site.id for site in await self._reported_down()])
             await self.world.clock.sleep(WATCH_REPORTS_S)
 
     async def push_by_hand(self, until_s: float, *plans: Plan) -> None:
@@ -81,62 +79,74 @@ class Responders:
         self.world.journal("fix.released", part, safeguards=list(safeguards))
 
     async def open_snapshot(self) -> None:
-        """Read the newest snapshot from before the fault; a later one holds the damage."""
-        snapshot = await self.world.snapshots.newest(before=self.world.fault_time)
+        """Read the newest snapshot from before the fault, where it lies."""
+        snapshot = await self.tools.open_snapshots()
         if snapshot is None:
             self.world.journal("snapshot.none", "deploys")
             return
-        await self._read(snapshot)
+        planned = await self.tools.plan([Route.SNAPSHOT])
+        found = planned.header.routes.get(Route.SNAPSHOT, 0)
+        self.world.journal("snapshot.opened", snapshot.id, found=found)
+
+    async def read_pointer_log(self) -> None:
+        """Read the log of all pointers that were set."""
+        self.tools.read_pointer_log()
+        await self._tell_what_is_readable(Route.POINTER_LOG)
+
+    async def scan_trees(self) -> None:
+        """Look through the bucket for trees that say whose they are."""
+        self.tools.scan_trees()
+        await self._tell_what_is_readable(Route.TREE_SCAN)
 
     async def repair_by_hand(self, until_s: float) -> None:
-        """Restore one site after the other from the snapshot, those reported down first."""
+        """Plan and restore one site after the other, those reported down first."""
         random = self.world.seed.fork("hand-repair").random
-        reported = await self._reported_down()
-        down = await sites_down(self.world.services.store, await self._still_broken())
-        for site in dict.fromkeys([*_ids(reported), *_ids(down)]):
+        reported = [site.id for site in await self._reported_down()]
+        _, hit = await self.tools.broken()
+        for site_id in dict.fromkeys([*reported, *(site.site_id for site in hit if site.down)]):
             await self.world.clock.sleep(random.uniform(*HAND_REPAIR_S))
             if self._offset() >= until_s:
                 return
-            for deploy in await self._still_broken(site):
-                await self._restore(deploy)
+            await self.tools.apply(await self.tools.plan(RESTORING, sites=[site_id]))
 
     async def restore_by_script(self) -> None:
-        """Restore every damaged deploy that the snapshot holds, site by site in SLA order."""
-        random = self.world.seed.fork("script-restore").random
-        sites = {site.id: site for site in await self.world.services.store.sites.all()}
-        broken = await self._still_broken()
-        rank = {site.id: place for place, site in enumerate(sla_order(list(sites.values())))}
-        for deploy in sorted(broken, key=lambda found: (rank[found.site_id], found.number)):
-            await self.world.clock.sleep(random.uniform(*SCRIPT_STEP_S))
-            await self._restore(deploy)
+        """Restore every damaged deploy that can be read by now, site by site in SLA order."""
+        await self.tools.apply(await self.tools.plan(RESTORING))
 
     async def revert_the_rest(self) -> None:
-        """Sites neither in the backup nor rebuilt since: back to their last good deploy."""
-        random = self.world.seed.fork("revert").random
-        left = await self._still_broken()
-        down = await sites_down(self.world.services.store, left)
-        self.world.journal("responders.listed", "sites", sites=len(down), deploys=len(left))
-        for site in down:
-            await self.world.clock.sleep(random.uniform(*SCRIPT_STEP_S))
-            try:
-                await revert_site(self.world.services.store, self.world.services.publisher, site)
-            except NotFoundError as error:
-                self.world.journal("site.lost", site.id, error=error.message)
+        """Sites neither restored nor rebuilt since: back to their last good deploy."""
+        planned = await self.tools.plan([Route.REVERT])
+        left = [entry for entry in planned.entries if entry.shown]
+        self.world.journal(
+            "responders.listed", "sites", sites=len(left), deploys=planned.header.deploys
+        )
+        await self.tools.apply(planned)
+        for entry in left:
+            if entry.route is Route.NONE:
+                self.world.journal("site.lost", entry.site_id, error="; ".join(entry.refused))
 
     async def list_missing_files(self) -> None:
         """Which sites deployed since the fault have files that never arrived."""
-        services = self.world.services
-        found = await missing_files(services.store, services.objects, since=self.world.fault_time)
+        found = await self.tools.missing_files()
         self.world.journal(
             "responders.listed_missing_files",
             "deploys",
             missing=[[item.site_id, item.deploy_id, item.paths] for item in found],
         )
 
-    async def _rebuild(self, site: Site) -> None:
-        if site.id not in self.rebuilding:
-            self.rebuilding.add(site.id)
-            await self.world.services.builds.start(site, why="rebuild")
+    async def _tell_what_is_readable(self, route: Route) -> None:
+        planned = await self.tools.plan([route])
+        self.world.journal(
+            "source.opened", route.value, found=planned.header.routes.get(route.value, 0)
+        )
+
+    async def _rebuild(self, site_ids: Collection[str]) -> None:
+        """Each site once; one whose build failed is left to its owner."""
+        new = [site_id for site_id in site_ids if site_id not in self.rebuilding]
+        self.rebuilding.update(new)
+        if new:
+            planned = await self.tools.plan([Route.REBUILD], sites=new)
+            await self.tools.apply(planned, per_second=None)
 
     async def _reported_down(self) -> list[Site]:
         """Sites that visitors report, as far as a damaged deploy is why."""
@@ -147,28 +157,5 @@ class Responders:
         damaged = {key for key, found in published.items() if isinstance(found, InvalidDeploy)}
         return sla_order([site for site in known if site.published_deploy_id in damaged])
 
-    async def _still_broken(self, site_id: str | None = None) -> list[InvalidDeploy]:
-        """Of the deploys found broken, of one site or all, those that still are."""
-        found = await self.world.services.store.deploys.many(
-            deploy.id for deploy in self.broken if site_id in (None, deploy.site_id)
-        )
-        return [deploy for deploy in found.values() if isinstance(deploy, InvalidDeploy)]
-
-    async def _read(self, snapshot: Snapshot) -> None:
-        wanted = {deploy.id for deploy in self.broken}
-        async for raw in self.world.snapshots.deploys(snapshot):
-            if str(raw["_id"]) in wanted:
-                self.backup[str(raw["_id"])] = raw
-        self.world.journal("snapshot.opened", snapshot.id, found=len(self.backup))
-
-    async def _restore(self, deploy: InvalidDeploy) -> None:
-        backup = self.backup.get(deploy.id)
-        if backup is not None:
-            await restore_metadata(self.world.services.store, deploy, backup, self.world.journal)
-
     def _offset(self) -> float:
         return self.world.clock.time() - self.world.t0
-
-
-def _ids(sites: list[Site]) -> list[str]:
-    return [site.id for site in sites]

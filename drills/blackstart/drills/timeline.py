@@ -52,6 +52,13 @@ def timeline(journal: Journal) -> list[Moment]:
                 f"snapshot readable: {count(entry.details['found'], 'damaged deploy')} in it"
             ),
         ),
+        *_each(
+            journal,
+            "source.opened",
+            lambda entry: (
+                f"{entry.subject} readable: {count(entry.details['found'], 'damaged deploy')} in it"
+            ),
+        ),
         *_first(
             journal,
             "deploy.restored",
@@ -64,7 +71,7 @@ def timeline(journal: Journal) -> list[Moment]:
             lambda _: "restore script starts",
             actor="restore-script",
         ),
-        *_last(journal, "deploy.restored", lambda _: "last deploy restored from the snapshot"),
+        *_last(journal, "deploy.restored", lambda _: "last deploy restored"),
         *_each(
             journal,
             "responders.listed",

@@ -74,6 +74,11 @@ class Decisions:
             lambda: self.book.review(number, login, reason),
         )
 
+    async def let_through(self, number: int) -> Request:
+        """Let it run once although nobody looked at it: sign-off is switched off."""
+        await self._trail.record("request.let through", request=number)
+        return await in_thread(FAILURE, self.book.let_through, number)
+
     async def wait(self, number: int, wait_s: float, is_gone: Callable[[], bool]) -> Request:
         """The request when it is no longer held, `wait_s` have passed or the client is gone."""
         ends = self._clock.time() + wait_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -64,15 +64,20 @@ class WireServer:
     async def _serve(
         self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        coming = asyncio.ensure_future(read_frame(reader, self._limits))
         try:
             handler = self._handler_for(peer)
-            while (frame := await read_frame(reader, self._limits)) is not None:
+            while (frame := await coming) is not None:
                 message = parse_message(frame, self._limits)
-                for answer in await self._answer(handler, message):
+                # Read ahead, so that it is noticed when the client goes away meanwhile.
+                coming = asyncio.ensure_future(read_frame(reader, self._limits))
+                for answer in await _unless_gone(self._answer(handler, message), coming):
                     writer.write(answer)
                     await writer.drain()
         except WireError as error:
             _log.info("a connection spoke no MongoDB", peer=peer.address, reason=error.message)
+        finally:
+            await _end(coming)
 
     async def _answer(self, handler: Handler, message: Message) -> list[bytes]:
         try:
@@ -98,3 +103,26 @@ class WireServer:
         assert not more or message.exhaust_allowed, "several answers to one message"
         number = next(self._answers) & 0x7FFF_FFFF
         return encode_answer(message, document, request_id=number, more_to_come=more)
+
+
+async def _unless_gone(
+    work: Coroutine[Any, Any, list[bytes]], coming: asyncio.Future[bytes | None]
+) -> list[bytes]:
+    """What `work` comes to; it is ended when the client has closed the connection before."""
+    answering = asyncio.ensure_future(work)
+    try:
+        either: list[asyncio.Future[Any]] = [answering, coming]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done() and not coming.exception() and coming.result() is None:
+            raise ConnectionResetError("the client did not wait for its answer")
+        return await answering
+    finally:
+        await _end(answering)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel what still runs; how it ends is of no interest any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()

@@ -147,7 +147,7 @@ class Undoer:
 
     async def _call_off(self, change: Change, *, dry: bool) -> tuple[Outcome, str]:
         """A build that has ended is not taken back: nothing is ever unpublished."""
-        build_id = change["after"].get("build", change["after"].get("push"))
+        build_id = change["after"]["build"]
         build = await self._store.builds.find(build_id)
         if build is None or build.state is BuildState.CANCELLED:
             return Outcome.ALREADY, ""

@@ -23,12 +23,16 @@ class FakeSnapshot:
         }
         self.got: list[Any] = []
         self.scanned = 0
+        self.unordered: set[str] = set()
 
     def collections(self) -> list[str]:
         return sorted(self.held)
 
     def count(self, collection: str) -> int:
         return len(self.held[collection])
+
+    def is_ordered(self, collection: str) -> bool:
+        return collection not in self.unordered
 
     def indexes(self, collection: str) -> list[dict[str, Any]]:
         return [*INDEXES, {"v": 2, "key": {"site_id": 1}, "name": "site_id_1"}]

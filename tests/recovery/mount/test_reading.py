@@ -63,6 +63,18 @@ async def test_a_range_of_ids_reads_that_range(
     assert mounted.snapshot.scanned <= read
 
 
+async def test_ids_in_no_known_order_are_searched_for_and_sorted(mounted: Mounted) -> None:
+    """As under a collation: nothing is left out by the place it would have."""
+    mounted.snapshot.unordered.add("deploys")
+    mounted.snapshot.held["deploys"].reverse()
+    assert (await mounted.deploys.find_one({"_id": key(7)}))["number"] == 7
+    asked = {"_id": {"$gte": key(3), "$lt": key(6)}}
+    assert [each["number"] async for each in mounted.deploys.find(asked)] == [5, 4, 3]
+    ascending = mounted.deploys.find(asked).sort("_id", 1)
+    assert [each["number"] async for each in ascending] == [3, 4, 5]
+    assert mounted.snapshot.got == []
+
+
 async def test_any_filter_sort_projection_skip_and_limit(mounted: Mounted) -> None:
     cursor = mounted.deploys.find(
         {"state": "error", "metadata.file_count": {"$gte": 3}},

@@ -30,7 +30,7 @@ def test_the_last_of_each_hour_day_and_week_stands_for_it() -> None:
         "30 21:45",
         "29 23:45",  # the day before, and the week before: the 30th was a Monday
     ]
-    assert kept[quarters[-1].id] == ["newest", "newest with deploys", "hourly", "daily", "weekly"]
+    assert kept[quarters[-1].id] == ["newest", "hourly", "daily", "weekly"]
 
 
 def test_hours_without_a_snapshot_count_for_nothing() -> None:
@@ -39,10 +39,13 @@ def test_hours_without_a_snapshot_count_for_nothing() -> None:
     assert sorted(kept) == [each.id for each in rare[-3:]]
 
 
-def test_empty_snapshots_never_push_out_the_last_one_with_deploys() -> None:
-    good = taken(0)
-    empty = [taken(15 * number, deploys=0) for number in range(1, 2_000)]
-    assert why_kept([good, *empty], Keep(newest=2, hourly=2))[good.id] == ["newest with deploys"]
+def test_empty_snapshots_take_the_place_of_empty_ones_only() -> None:
+    good = [taken(60 * number) for number in range(72)]
+    empty = [taken(60 * 72 + 15 * number, deploys=0) for number in range(1, 2_000)]
+    rule = Keep(newest=2, hourly=4, daily=2, weekly=1)
+    both, alone = why_kept([*good, *empty], rule), why_kept(good, rule)
+    assert {key: both[key] for key in alone} == alone
+    assert len(both) == len(alone) + len(why_kept(empty, rule)) < 20
 
 
 def test_each_database_keeps_its_own() -> None:
@@ -66,7 +69,7 @@ def test_what_was_kept_once_is_kept_again_and_the_newest_always(
     assert why_kept(left, keep) == kept, "a second run removes nothing more"
     assert max(snapshots, key=lambda each: each.taken_at).id in kept
     assert any(not each.is_empty for each in left) == any(not each.is_empty for each in snapshots)
-    assert len(kept) <= max(1, keep.newest) + keep.hourly + keep.daily + keep.weekly + 1
+    assert len(kept) <= 2 * (max(1, keep.newest) + keep.hourly + keep.daily + keep.weekly)
 
 
 def test_a_rule_is_read_as_it_is_written() -> None:

@@ -11,6 +11,9 @@ from blackstart.drills.incidents.feb2 import ALL_RESTORED_S, END_S, FIX_S
 from blackstart.model import Plan
 
 ENTERPRISE_MAX_MIN = 10.0
+BESIDE_BACKUP = {"pointer-log": "pointer-log", "self-describing-trees": "tree-scan"}
+"""Safeguard -> the route by which it brings back what no backup holds."""
+
 UNDER_WAY = frozenset({"new", "uploading", "processing"})
 
 
@@ -26,14 +29,26 @@ def _newer_than_backup(evidence: Evidence) -> set[str]:
 def _backup(evidence: Evidence) -> Finding:
     newer = _newer_than_backup(evidence)
     came_back = fates(evidence)
-    restored = sorted(deploy for deploy in newer if came_back[deploy] is Fate.RESTORED)
+    exact = _from_log_or_trees(evidence)
+    restored = sorted(deploy for deploy in newer - exact if came_back[deploy] is Fate.RESTORED)
     lost = sorted(deploy for deploy in newer if came_back[deploy] is Fate.LOST)
-    observed = f"{len(newer) - len(restored) - len(lost)} of {len(newer)} by rebuild or revert"
+    other = newer - exact - {*restored, *lost}
+    observed = f"{len(other)} of {len(newer)} by rebuild or revert"
+    if newer & exact:
+        observed += f", {len(newer & exact)} from the log or the trees"
     if restored:
         observed += f", from the backup: {some(restored)}"
     if lost:
         observed += f", not back: {some(lost)}"
     return Finding(observed, not restored and not lost)
+
+
+def _from_log_or_trees(evidence: Evidence) -> set[str]:
+    """Deploys whose pointer was found in the log or the bucket, where a safeguard kept it there."""
+    routes = {name for name in BESIDE_BACKUP if name in evidence.safeguards}
+    used = {BESIDE_BACKUP[name] for name in routes}
+    told = evidence.journal.of("deploy.restored")
+    return {entry.subject for entry in told if entry.details.get("route") in used}
 
 
 def _enterprise(evidence: Evidence) -> Finding:
@@ -122,7 +137,11 @@ RULES = (
     Rule(
         "outcome-09",
         "Deploys newer than the backup never come from it",
-        lambda _: "each comes back by rebuild or revert",
+        lambda evidence: (
+            "each comes back from the log or the trees, by rebuild or revert"
+            if any(name in evidence.safeguards for name in BESIDE_BACKUP)
+            else "each comes back by rebuild or revert"
+        ),
         _backup,
     ),
     Rule(

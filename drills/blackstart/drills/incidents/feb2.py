@@ -25,9 +25,11 @@ RESTORE_SCRIPT_S = 268 * MINUTE
 ALL_RESTORED_S = 358 * MINUTE
 END_S = 389 * MINUTE
 
-# With `snapshot-mount` nobody waits for the restore; the script takes as long to write.
+# With one of these safeguards nobody waits for the restore; the script takes as long to write.
+LOG_READ_S = 4 * MINUTE
 MOUNTED_S = 5 * MINUTE
-MOUNTED_SCRIPT_S = MOUNTED_S + (RESTORE_SCRIPT_S - SNAPSHOT_READABLE_S)
+TREES_SCANNED_S = 10 * MINUTE
+SCRIPT_WRITTEN_S = RESTORE_SCRIPT_S - SNAPSHOT_READABLE_S
 
 # The review gives the order of these, not the time.
 API_FIXED_S = 95 * MINUTE
@@ -36,9 +38,10 @@ PAGES_FIXED_S = 115 * MINUTE
 
 def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
     """What people do, and when; safeguards change what they can do and how early."""
-    mounted = "snapshot-mount" in safeguards
-    readable_s = MOUNTED_S if mounted else SNAPSHOT_READABLE_S
-    script_s = MOUNTED_SCRIPT_S if mounted else RESTORE_SCRIPT_S
+    sources = _sources(safeguards)
+    readable_s = min(step.offset_s for step in sources)
+    script_s = readable_s + SCRIPT_WRITTEN_S
+    last_s = max(step.offset_s for step in sources)
     paying_most = (Plan.ENTERPRISE, Plan.GLOBAL)
     return (
         Step(
@@ -89,12 +92,7 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
             "put a fix of the background processors live",
             lambda team: team.release("background", "tolerant-publish", "verified-uploads"),
         ),
-        Step(
-            readable_s,
-            "backup",
-            "open the newest snapshot",
-            lambda team: team.open_snapshot(),
-        ),
+        *sources,
         Step(
             readable_s + 1.0,
             "backup",
@@ -104,13 +102,14 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
         Step(
             script_s,
             "restore-script",
-            "restore every damaged deploy that the snapshot holds",
+            "restore every damaged deploy that can be read",
             lambda team: team.restore_by_script(),
         ),
+        *_second_script(script_s, last_s),
         Step(
             ALL_RESTORED_S,
             "revert-script",
-            "revert the sites that are neither in the backup nor rebuilt",
+            "revert the sites that are neither restored nor rebuilt",
             lambda team: team.revert_the_rest(),
         ),
         Step(
@@ -120,6 +119,51 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
             lambda team: team.list_missing_files(),
         ),
     )
+
+
+def _sources(safeguards: Safeguards) -> tuple[Step, ...]:
+    """Where lost metadata can be read, and from when on."""
+    mounted = "snapshot-mount" in safeguards
+    steps = [
+        Step(
+            MOUNTED_S if mounted else SNAPSHOT_READABLE_S,
+            "backup",
+            "open the newest snapshot",
+            lambda team: team.open_snapshot(),
+        )
+    ]
+    if "pointer-log" in safeguards:
+        steps.append(
+            Step(
+                LOG_READ_S,
+                "backup",
+                "read the log of pointers",
+                lambda team: team.read_pointer_log(),
+            )
+        )
+    if "self-describing-trees" in safeguards:
+        steps.append(
+            Step(
+                TREES_SCANNED_S,
+                "backup",
+                "look through the bucket for trees that say whose they are",
+                lambda team: team.scan_trees(),
+            )
+        )
+    return tuple(steps)
+
+
+def _second_script(script_s: float, last_s: float) -> tuple[Step, ...]:
+    """Once more when another source can be read only after the script's first run."""
+    if last_s <= script_s:
+        return ()
+    again = Step(
+        last_s + MINUTE,
+        "restore-script",
+        "restore what can be read only now",
+        lambda team: team.restore_by_script(),
+    )
+    return (again,)
 
 
 def rates(sites: int) -> Rates:

@@ -91,6 +91,7 @@ async def build_world(
         oracle=Oracle(fleet.commits, morning=await observe(store)),
         safeguards=safeguards,
         t0=t0,
+        folder=folder,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from blackstart.drills.journal import Journal
 from blackstart.drills.oracle import Oracle
@@ -19,7 +20,10 @@ from blackstart.seed import Seed
 
 @dataclass(frozen=True)
 class World:
-    """What the people of an incident can reach, and the oracle, whom they cannot ask."""
+    """What the people of an incident can reach, and the oracle, whom they cannot ask.
+
+    `folder` takes what they write down.
+    """
 
     clock: VirtualClock
     seed: Seed
@@ -31,6 +35,7 @@ class World:
     oracle: Oracle
     safeguards: Safeguards
     t0: float
+    folder: Path
 
     @property
     def fault_time(self) -> datetime:

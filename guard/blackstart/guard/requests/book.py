@@ -138,6 +138,18 @@ class Book:
 
         return self._folder.change(number, make)
 
+    def let_through(self, number: int) -> Request:
+        """Let a request run once although nobody looked at it: sign-off is switched off.
+
+        Raises: NotFoundError, ConflictError when it is not held.
+        """
+
+        def make(request: Request) -> Request:
+            note = "nobody was asked: sign-off is off"
+            return self._moved(request, State.APPROVED, note, run_until=self._run_until)
+
+        return self._folder.change(number, make)
+
     def review(self, number: int, reviewer: Login, reason: str) -> Request:
         """Look at a broken glass afterwards.
 

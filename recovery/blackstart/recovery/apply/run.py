@@ -248,7 +248,7 @@ class _Work:
         if self._journal:
             for entry in ready:
                 if verdicts[entry.deploy_id][0] is Outcome.APPLIED:
-                    self._events("deploy.restored", entry.deploy_id, site=entry.site_id)
+                    self._restored(entry)
 
     def _judge(self, entry: Entry, there: dict[str, Any] | None) -> Verdict | None:
         """What is to be said of a deploy as it is now; None when it is as the plan saw it."""
@@ -281,6 +281,11 @@ class _Work:
             elif METADATA not in now or not same({METADATA: now[METADATA]}, entry.after):
                 lost[entry.deploy_id] = (Outcome.CHANGED, "it changed at this very moment")
         return lost
+
+    def _restored(self, entry: Entry) -> None:
+        self._events(
+            "deploy.restored", entry.deploy_id, site=entry.site_id, route=entry.route.value
+        )
 
     def _conclude(self, verdicts: Verdicts, intent: int | None) -> None:
         if self._journal:

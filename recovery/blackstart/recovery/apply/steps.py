@@ -38,7 +38,7 @@ class SiteSteps:
         step: Callable[[Entry, Intend | None, bool], Awaitable[Verdict]]
         if entry.route is Route.REVERT:
             step = self._revert
-        elif "push" in entry.after:
+        elif entry.route is Route.PUSH:
             step = self._push
         else:
             step = self._rebuild
@@ -85,7 +85,7 @@ class SiteSteps:
         return Outcome.APPLIED, ""
 
     async def _push(self, entry: Entry, intend: Intend | None, in_doubt: bool) -> Verdict:
-        build = await self._store.builds.get(entry.after["push"])
+        build = await self._store.builds.get(entry.after["build"])
         if build.state is BuildState.DONE:
             return (Outcome.APPLIED if in_doubt else Outcome.ALREADY), ""
         if intend:

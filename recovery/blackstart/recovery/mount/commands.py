@@ -14,6 +14,7 @@ from blackstart.recovery.mount.explaining import explanation
 from blackstart.recovery.mount.handshake import Handshake
 from blackstart.recovery.mount.pipeline import Pipeline
 from blackstart.recovery.mount.query import Query
+from blackstart.recovery.mount.ranges import Span
 from blackstart.recovery.mount.reading import Reading
 from blackstart.recovery.mount.source import Source
 from blackstart.recovery.mount.writes import LOGINS, STATEMENTS, WRITES, refused_statements
@@ -33,6 +34,7 @@ class Commands:
         self, source: Source, database: str, clock: Clock, seed: Seed, *, name: str
     ) -> None:
         self.cursors = Cursors(clock, seed)
+        self._source = source
         self._name = name
         self._peers: Callable[[], int] = lambda: 0
         self._handshake = Handshake(clock)
@@ -114,6 +116,8 @@ class Commands:
             span = Query(command.document("query")).span
         else:
             raise CommandError("CommandNotFound", f"Explain failed due to: {command.name}")
+        if not self._source.is_ordered(command.collection):
+            span = Span()
         return explanation(command.namespace, span)
 
     def _list_commands(self) -> Result:

@@ -48,7 +48,7 @@ class Query:
             return
         found = self._matching(source, collection, budget)
         until = self._skip + self._limit if self._limit else None
-        if self._sort.is_order_of_ids:
+        if self._sort.needs_no_work(in_order_of_ids=source.is_ordered(collection)):
             numbers = itertools.count()
             async for each in found:
                 number = next(numbers)
@@ -77,7 +77,8 @@ class Query:
             await budget.step()
 
     async def _candidates(self, source: Source, collection: str) -> AsyncIterator[bytes]:
-        span = self.span
+        # Where `_id`s are in no order that we know, none of them is left out by it.
+        span = self.span if source.is_ordered(collection) else Span()
         if span.points is not None:
             for point in span.points:
                 document = await source.get(collection, point)

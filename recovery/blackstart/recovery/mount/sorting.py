@@ -44,10 +44,9 @@ class Sort:
             raise CommandError("BadValue", f"too many fields in a sort: {len(spec)}")
         self._fields = [(path, _direction(path, value)) for path, value in spec.items()]
 
-    @property
-    def is_order_of_ids(self) -> bool:
+    def needs_no_work(self, *, in_order_of_ids: bool) -> bool:
         """Whether a scan yields this order by itself."""
-        return not self._fields or self._fields[0] == ("_id", 1)
+        return not self._fields or (in_order_of_ids and self._fields[0] == ("_id", 1))
 
     def key(self, document: Mapping[str, Any]) -> tuple[Any, ...]:
         """Of an array the smallest element counts upwards, the largest downwards."""

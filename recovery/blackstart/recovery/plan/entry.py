@@ -17,9 +17,8 @@ class Entry:
     `before` is what the plan saw and `after` what there will be, by route:
     - a deploy that is restored: `state` and `metadata` (may be missing) before, `metadata` after;
     - a revert: the site's `published_deploy_id` before and after;
-    - a rebuild: the site's `published_deploy_id` before, and after the new
-      `build` of a `commit_ref` (None: the head of the branch), or the stuck
-      build to `push`;
+    - a push: the site's `published_deploy_id` before, and the stuck `build` with its `deploy`;
+    - a rebuild: the same before, and the new `build` of a `commit_ref` (None: the branch's head);
     - none: `after` is empty.
     `inferred` are fields of `after` that no source had. `refused` tells what
     else was looked at, and why it would not do.

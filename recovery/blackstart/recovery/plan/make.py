@@ -40,9 +40,6 @@ class Wish:
     sites: Collection[str] | None = None
     deep: bool = True
 
-    def wants(self, deploy: InvalidDeploy) -> bool:
-        return self.sites is None or deploy.site_id in self.sites
-
 
 class Planner:
     """Makes plans for one database from some sources, given best first."""
@@ -136,10 +133,11 @@ class _Work:
         """Every broken deploy, in rounds."""
         done = 0
         broken: dict[str, InvalidDeploy] = {}
-        cursor = collection(self._store, "deploys").find().sort("_id", 1).batch_size(BATCH)
+        query = {} if self._wish.sites is None else {"site_id": {"$in": sorted(self._wish.sites)}}
+        cursor = collection(self._store, "deploys").find(query).sort("_id", 1).batch_size(BATCH)
         async for raw in cursor:
             deploy = parse_deploy(raw)
-            if isinstance(deploy, InvalidDeploy) and self._wish.wants(deploy):
+            if isinstance(deploy, InvalidDeploy):
                 broken[deploy.id] = deploy
             done += 1
             if done % BATCH == 0:

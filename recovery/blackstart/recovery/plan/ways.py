@@ -70,7 +70,7 @@ class SiteWays:
             refused.append(f"site {site.name} is locked at this deploy: unlock it first")
             return Way(Route.NONE, refused=refused)
         for route, look in (
-            (Route.REBUILD, self._push),
+            (Route.PUSH, self._push),
             (Route.REBUILD, self._rebuild),
             (Route.REVERT, self._revert),
         ):
@@ -93,8 +93,8 @@ class SiteWays:
             newer = isinstance(deploy, Deploy) and deploy.number > broken.number
             if isinstance(deploy, Deploy) and newer and await self._is_whole(deploy):
                 evidence = f"deploy {deploy.id} (#{deploy.number}) is whole: its build is stuck"
-                after = {"push": build.id, "deploy": deploy.id}
-                return Way(Route.REBUILD, "stuck build", after, [evidence])
+                after = {"build": build.id, "deploy": deploy.id}
+                return Way(Route.PUSH, "stuck build", after, [evidence])
         return ""
 
     async def _rebuild(self, site: Site, broken: InvalidDeploy) -> Way | str:

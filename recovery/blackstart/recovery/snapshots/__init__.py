@@ -1,7 +1,9 @@
 """Snapshots of the database in the object store: taken chunk by chunk, read without a restore."""
 
+from blackstart.recovery.snapshots.collecting import Collector, Pruning
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
 from blackstart.recovery.snapshots.reading import SnapshotReader
+from blackstart.recovery.snapshots.retention import Keep
 from blackstart.recovery.snapshots.sealing import Sealer
 from blackstart.recovery.snapshots.snapshots import DamagedSnapshot, Listing, Snapshots
 from blackstart.recovery.snapshots.verdict import Damage, Kind, State, Verdict
@@ -9,11 +11,14 @@ from blackstart.recovery.snapshots.verifying import Verifier
 
 __all__ = [
     "Chunk",
+    "Collector",
     "Damage",
     "DamagedSnapshot",
+    "Keep",
     "Kind",
     "Listing",
     "Manifest",
+    "Pruning",
     "Sealer",
     "Snapshot",
     "SnapshotCollection",

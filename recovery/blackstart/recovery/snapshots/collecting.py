@@ -46,9 +46,10 @@ from blackstart.errors import (
 )
 from blackstart.recovery.snapshots.keys import CHUNKS, COLLECTING, MANIFESTS, TAKES, manifest_key
 from blackstart.recovery.snapshots.leases import Lease, is_live
-from blackstart.recovery.snapshots.manifest import ABANDONED
+from blackstart.recovery.snapshots.manifest import ABANDONED, Snapshot
 from blackstart.recovery.snapshots.retention import Keep, why_kept
 from blackstart.recovery.snapshots.snapshots import Snapshots, time_of_id
+from blackstart.recovery.snapshots.windows import at_once, in_order
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 
@@ -61,7 +62,8 @@ class Pruning:
     """What was removed, or would be.
 
     `kept` has the reasons for each snapshot that stays. `why_not` says why
-    chunks that nobody needs were left where they are; None when none were.
+    chunks that nobody needs were left where they are; None when none were. `unreadable` says
+    that this is so until somebody does something about a manifest.
     """
 
     kept: dict[str, list[str]] = field(default_factory=dict)
@@ -70,23 +72,35 @@ class Pruning:
     chunks: int = 0
     chunk_bytes: int = 0
     why_not: str | None = None
+    unreadable: bool = False
+
+    def stopped_by(self, error: _CannotTellError) -> None:
+        self.why_not, self.unreadable = str(error), isinstance(error, _UnreadableError)
 
 
 class Collector:
     """Applies a rule for what is kept to the snapshots of one bucket.
 
-    `remove` names snapshots that go whatever the rule says, damaged ones too.
+    The rule holds for the snapshots of one database, or of all when `database` is None; without
+    a rule all stay. `remove` names snapshots that go whatever the rule says, damaged ones too.
     Raises (all methods): StorageError; NotFoundError for one that is not there.
     """
 
     def __init__(
-        self, snapshots: Snapshots, clock: Clock, keep: Keep, remove: Collection[str] = ()
+        self,
+        snapshots: Snapshots,
+        clock: Clock,
+        keep: Keep | None,
+        remove: Collection[str] = (),
+        *,
+        database: str | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._objects: ObjectStore = snapshots.chunks.objects
         self._clock = clock
         self._keep = keep
         self._remove = remove
+        self._database = database
 
     async def look(self) -> Pruning:
         """What `apply` would do. Changes nothing."""
@@ -99,7 +113,7 @@ class Collector:
             ids = set(await self._manifest_ids()) - set(pruning.removed)
             self._count(pruning, sizes, await self._needed(ids))
         except _CannotTellError as error:
-            pruning.why_not = str(error)
+            pruning.stopped_by(error)
         return pruning
 
     async def apply(self, seed: Seed) -> Pruning:
@@ -114,7 +128,7 @@ class Collector:
             try:
                 await self._collect(pruning, lock)
             except _CannotTellError as error:
-                pruning.why_not = str(error)
+                pruning.stopped_by(error)
             return pruning
         finally:
             await lock.release()
@@ -126,11 +140,22 @@ class Collector:
             if wanted not in there:
                 raise NotFoundError(f"no snapshot {wanted}", hint="`snapshot list` shows them")
         staying = [each for each in listing.snapshots if each.id not in self._remove]
-        kept = why_kept(staying, self._keep)
+        kept = self._why_kept(staying)
         removed = [each.id for each in listing.snapshots if each.id not in kept]
         damaged = [each.id for each in listing.damaged]
         removed += [each for each in damaged if each in self._remove]
         return Pruning(kept, removed, [each for each in damaged if each not in removed])
+
+    def _why_kept(self, snapshots: list[Snapshot]) -> dict[str, list[str]]:
+        if self._keep is None:
+            return {each.id: ["no rule"] for each in snapshots}
+        ours = [each for each in snapshots if self._database in (None, each.database)]
+        others = {
+            each.id: [f"of {each.database}"]
+            for each in snapshots
+            if self._database not in (None, each.database)
+        }
+        return others | why_kept(ours, self._keep)
 
     async def _collect(self, pruning: Pruning, lock: _Lock) -> None:
         """Delete what nobody needs: points 3 and 4 above. Raises: _CannotTellError."""
@@ -145,8 +170,9 @@ class Collector:
         if not await lock.is_mine():
             raise _CannotTellError("this stood still for so long that another one took over")
         garbage = [key for key in sizes if key not in needed]
-        for start in range(0, len(garbage), BATCH):
-            await self._objects.delete(garbage[start : start + BATCH])
+        batches = [garbage[start : start + BATCH] for start in range(0, len(garbage), BATCH)]
+        async for _ in in_order(batches, self._objects.delete, at_once(self._objects)):
+            continue
         self._count(pruning, sizes, needed)
         await self._forget_abandoned(ids)
 
@@ -172,7 +198,7 @@ class Collector:
             except StorageError:
                 raise
             except BlackstartError as error:
-                raise _CannotTellError(f"{error}, so what it needs is not known") from error
+                raise _UnreadableError(f"{error}, so what it needs is not known") from error
         return needed
 
     async def _forget_abandoned(self, snapshot_ids: Collection[str]) -> None:
@@ -240,6 +266,10 @@ class _Lock:
 
 class _CannotTellError(Exception):
     """Why it is not known what is garbage."""
+
+
+class _UnreadableError(_CannotTellError):
+    """A manifest cannot be read, and may need any chunk."""
 
 
 def _going_on(takes: Collection[str]) -> str:

@@ -53,6 +53,11 @@ class SnapshotReader:
         found = self.manifest.collections.get(collection)
         return [dict(each) for each in found.indexes] if found else []
 
+    def is_ordered(self, collection: str) -> bool:
+        """Whether `_id`s ascend as `id_key` compares them; under a collation they may not."""
+        found = self.manifest.collections.get(collection)
+        return found is None or found.ordered
+
     def options(self, collection: str) -> dict[str, Any]:
         """What `listCollections` gave as its options."""
         found = self.manifest.collections.get(collection)
@@ -66,7 +71,7 @@ class SnapshotReader:
     async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
         """The document with an `_id`, None when there is none."""
         wanted = id_key(_id)
-        if not self._is_ordered(collection):
+        if not self.is_ordered(collection):
             return await self._search(collection, wanted)
         chunk = self._chunk_of(collection, wanted)
         if chunk is None:
@@ -80,11 +85,14 @@ class SnapshotReader:
         """Documents in `_id` order, all or from the `_id` `start` on; one chunk is held at once."""
         from_key = None if start is None else id_key(start)
         # A collation has an order of its own: then all are read, and those past the start given.
+        ordered = self.is_ordered(collection)
         for chunk in self._chunks_from(collection, from_key):
             raw = await self._read(collection, chunk)
             for document in split(raw):
                 if from_key is None or key_of(document) >= from_key:
                     yield RawBSONDocument(document)
+                    # In order, all that follow come after the start as well.
+                    from_key = None if ordered else from_key
 
     def chunk_list(self, collection: str) -> tuple[Chunk, ...]:
         """The chunks of a collection, in `_id` order."""
@@ -97,13 +105,9 @@ class SnapshotReader:
 
     def _chunks_from(self, collection: str, from_key: Key | None) -> tuple[Chunk, ...]:
         chunks = self.chunk_list(collection)
-        if from_key is None or not self._is_ordered(collection):
+        if from_key is None or not self.is_ordered(collection):
             return chunks
         return chunks[max(0, bisect_right(self._first_keys(collection), from_key) - 1) :]
-
-    def _is_ordered(self, collection: str) -> bool:
-        found = self.manifest.collections.get(collection)
-        return found is None or found.ordered
 
     async def _search(self, collection: str, wanted: Key) -> RawBSONDocument | None:
         async for document in self.scan(collection):

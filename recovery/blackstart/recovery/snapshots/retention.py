@@ -14,7 +14,7 @@ MOST = 100_000
 
 @dataclass(frozen=True)
 class Keep:
-    """How many stay of each kind; the newest always does.
+    """How many stay of each kind; the newest always does, and the newest that is not empty.
 
     An hour, day or ISO week (in UTC) in which no snapshot was taken counts
     for nothing: 7 daily are those of the last seven days that have one.
@@ -52,26 +52,23 @@ _PERIODS: dict[str, Callable[[datetime], tuple[int, ...]]] = {
 def why_kept(snapshots: Iterable[Snapshot], keep: Keep) -> dict[str, list[str]]:
     """The ids of those that stay, and for each the reasons.
 
-    Each database has its own. The last snapshot of an hour, day or week stands
-    for it. The newest that holds deploys stays whatever else is kept: a row of
-    empty ones must not push out the last that is worth something.
+    The last snapshot of an hour, day or week stands for it, as with restic's
+    `forget`. Each database has its own, and so have the empty snapshots of
+    each: a weekend of them must not push out those that are worth something.
     """
     reasons: dict[str, list[str]] = {}
-    by_database: dict[str, list[Snapshot]] = {}
+    alike: dict[tuple[str, bool], list[Snapshot]] = {}
     for snapshot in sorted(snapshots, key=lambda each: (each.taken_at, each.id), reverse=True):
-        by_database.setdefault(snapshot.database, []).append(snapshot)
-    for newest_first in by_database.values():
-        for snapshot, reason in _of_one_database(newest_first, keep):
+        alike.setdefault((snapshot.database, snapshot.is_empty), []).append(snapshot)
+    for newest_first in alike.values():
+        for snapshot, reason in _of_those_alike(newest_first, keep):
             reasons.setdefault(snapshot.id, []).append(reason)
     return reasons
 
 
-def _of_one_database(newest_first: list[Snapshot], keep: Keep) -> Iterable[tuple[Snapshot, str]]:
+def _of_those_alike(newest_first: list[Snapshot], keep: Keep) -> Iterable[tuple[Snapshot, str]]:
     for snapshot in newest_first[: max(1, keep.newest)]:
         yield snapshot, "newest"
-    full = next((each for each in newest_first if not each.is_empty), None)
-    if full is not None:
-        yield full, "newest with deploys"
     for name, period in _PERIODS.items():
         last_of: dict[tuple[int, ...], Snapshot] = {}
         for snapshot in newest_first:

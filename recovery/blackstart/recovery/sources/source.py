@@ -19,14 +19,16 @@ class Route(StrEnum):
     """The ways back, best first; `none` when there is not one.
 
     The first four give a deploy its metadata back. `announced` is for one that
-    is not ready; a rebuild makes a new deploy of the same commit, and a
-    revert has the site show its last good one.
+    is not ready. The others are for a site: a newer deploy of it that is only
+    stuck is pushed through, a rebuild makes a new deploy of the same commit,
+    and a revert has the site show its last good one.
     """
 
     SNAPSHOT = "snapshot"
     POINTER_LOG = "pointer-log"
     TREE_SCAN = "tree-scan"
     ANNOUNCED = "announced"
+    PUSH = "push"
     REBUILD = "rebuild"
     REVERT = "revert"
     NONE = "none"
