@@ -26,17 +26,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 
 from blackstart.clock import WallClock
-from blackstart.recovery.mount import Mount
+from blackstart.recovery.mount import Mount, Source
 from blackstart.recovery.snapshots import Snapshots, reading
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 
 READY_S = 1.0
 STRIDE = 7_919
-BATCH = 1_000
 Client = AsyncMongoClient[dict[str, Any]]
 
 
@@ -78,46 +78,45 @@ async def _run(objects: ObjectStore, arguments: argparse.Namespace) -> bool:
 
 
 async def _take(objects: ObjectStore, count: int) -> str:
+    """A snapshot of deploys that are made up, which a mount serves as if they were one already."""
     start_s = time.perf_counter()
-    database: Any = _Made(count)
-    taken = await Snapshots(objects).take(database, WallClock(), Seed(count))
+    async with _served(_Made(count), f"bench-{count}") as client:
+        database = client[f"bench-{count}"]
+        taken = await Snapshots(objects).take(database, WallClock(), Seed(count))
     print(f"{count:>9,} documents: taken in {time.perf_counter() - start_s:.1f} s", flush=True)
     return taken.id
 
 
 class _Made:
-    """What `take` asks of PyMongo's database, over deploys that are made up as they are read."""
+    """Deploys that are made up as they are read."""
 
     def __init__(self, count: int) -> None:
-        self.name = f"bench-{count}"
-        self.client = self.admin = self
         self._count = count
 
-    def __getitem__(self, collection: str) -> _Made:
-        return self
+    def collections(self) -> list[str]:
+        return ["deploys"]
 
-    async def command(self, name: str) -> dict[str, Any]:
-        return {"ok": 1.0}
+    def count(self, collection: str) -> int:
+        return self._count
 
-    async def list_collections(self) -> AsyncIterator[dict[str, Any]]:
-        return _each([{"name": "deploys", "type": "collection", "options": {}}])
+    def is_ordered(self, collection: str) -> bool:
+        return True
 
-    async def list_indexes(self) -> AsyncIterator[dict[str, Any]]:
-        return _each([{"v": 2, "key": {"_id": 1}, "name": "_id_"}])
+    def indexes(self, collection: str) -> list[dict[str, Any]]:
+        return [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
 
-    @asynccontextmanager
-    async def find_raw_batches(self, *_: Any, **more: Any) -> AsyncIterator[AsyncIterator[bytes]]:
-        yield self._batches()
+    def options(self, collection: str) -> dict[str, Any]:
+        return {}
 
-    async def _batches(self) -> AsyncIterator[bytes]:
-        for start in range(0, self._count, BATCH):
-            numbers = range(start, min(start + BATCH, self._count))
-            yield b"".join(bson.encode(_deploy(number)) for number in numbers)
+    def raw_bytes(self, collection: str) -> int:
+        return 0
 
+    async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
+        raise NotImplementedError("a snapshot is taken by a scan")
 
-async def _each(items: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    for item in items:
-        yield item
+    async def scan(self, collection: str, *, start: Any = None) -> AsyncIterator[RawBSONDocument]:
+        for number in range(self._count):
+            yield RawBSONDocument(bson.encode(_deploy(number)))
 
 
 def _deploy(number: int) -> dict[str, Any]:
@@ -134,16 +133,22 @@ def _deploy(number: int) -> dict[str, Any]:
 @asynccontextmanager
 async def _mounted(objects: ObjectStore, snapshot_id: str) -> AsyncIterator[tuple[Client, float]]:
     """A client of the mount, and how long it took from the id to the first answer."""
-    sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
     start_s = time.perf_counter()
     reader = await Snapshots(objects).open(snapshot_id)
-    mount = Mount(reader, reader.snapshot.database, clock=WallClock(), seed=Seed(1))
+    async with _served(reader, reader.snapshot.database) as client:
+        await client.admin.command("ping")
+        yield client, time.perf_counter() - start_s
+
+
+@asynccontextmanager
+async def _served(source: Source, database: str) -> AsyncIterator[Client]:
+    sock = socket.create_server(("127.0.0.1", 0))
+    port = sock.getsockname()[1]
+    mount = Mount(source, database, clock=WallClock(), seed=Seed(1))
     await mount.start(sock)
     try:
         async with Client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
-            await client.admin.command("ping")
-            yield client, time.perf_counter() - start_s
+            yield client
     finally:
         await mount.stop()
 

@@ -93,6 +93,10 @@ def test_needles_come_of_texts_that_must_be_there(spec: dict[str, Any], clauses:
         # The order of fields counts, and all numbers are one type.
         ({"a": {"x": 1, "y": 2}}, {"y": 2, "x": 1}, False),
         ({"a": Decimal128("1.50")}, 1.5, True),
+        # NaN is neither less nor more than a number, and equals itself.
+        ({"a": {"$lt": 5}}, float("nan"), False),
+        ({"a": {"$gte": float("nan")}}, float("nan"), True),
+        ({"a": {"$gt": float("nan")}}, 5, False),
         # Elements are not looked into.
         ({"a": {"$elemMatch": {"$eq": "b"}}}, ["abc"], False),
         ({"a": {"$elemMatch": {"$eq": "x"}}}, [{"x": 1}], False),

@@ -166,6 +166,21 @@ async def test_time_is_up_while_documents_are_looked_at(mounted: Mounted) -> Non
     assert await mounted.deploys.find({"number": -1}).max_time_ms(20_000).to_list() == []
 
 
+async def test_the_batches_of_a_cursor_share_their_time(mounted: Mounted) -> None:
+    scan = mounted.snapshot.scan
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        async for each in scan(*arguments, **more):
+            mounted.clock.advance(0.001)
+            yield each
+
+    mounted.snapshot.scan = slow  # type: ignore[method-assign]
+    cursor = mounted.deploys.find(batch_size=300).max_time_ms(700)
+    with pytest.raises(ExecutionTimeout):
+        await cursor.to_list()
+    assert len(await mounted.deploys.find(batch_size=300).max_time_ms(2_000).to_list()) == 1_000
+
+
 async def test_the_time_a_client_takes_does_not_count(mounted: Mounted) -> None:
     cursor = mounted.deploys.find(batch_size=250).max_time_ms(1_000)
     await cursor.next()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 import pytest
 from tests.recovery.snapshots.turns import (
+    KEYS,
     Actor,
     ActorStore,
     FakeDatabase,
@@ -49,13 +50,21 @@ class Story:
         self.objects = objects
         self.clock = clock
         self.snapshots = Snapshots(objects)
-        self.values = dict.fromkeys(range(24), 0)
+        self.values = dict.fromkeys(range(KEYS), 0)
         self.held: dict[str, dict[int, int]] = {}
         self.actors: list[Actor] = []
         self.asleep: set[str] = set()
         self.told = {"taken": 0, "collected": 0, "given up": 0, "killed": 0}
 
     async def run(self) -> None:
+        try:
+            await self.live()
+        finally:
+            for actor in self.actors:
+                await actor.step(crash=True)
+        await self.nothing_is_left_but_what_is_needed()
+
+    async def live(self) -> None:
         for number in range(STEPS):
             # Now and then one is alone, or a collection would never come to its end.
             if not self.actors or (len(self.actors) < 4 and self.random.random() < 0.05):
@@ -72,15 +81,12 @@ class Story:
                 assert actor.task is not None
                 actor.task.result()
             await self.all_that_is_listed_is_whole()
-        for actor in self.actors:
-            await actor.step(crash=True)
-        await self.nothing_is_left_but_what_is_needed()
 
     def pass_time(self) -> None:
         self.clock.advance(self.random.choice([0.0, 0.5, 5.0]))
         if self.random.random() < 0.01:
             self.clock.advance(16 * 60)
-        if self.actors and self.random.random() < 0.02:
+        if self.actors and self.random.random() < 0.04:
             self.asleep.add(self.random.choice(self.actors).name)
 
     def begin(self, name: str) -> None:

@@ -15,6 +15,8 @@ from blackstart.recovery.snapshots import taking
 from blackstart.recovery.snapshots.source import Inventory
 from blackstart.store import ObjectStore
 
+KEYS = 10
+
 
 class Crash(BaseException):
     """The process ends here: nothing after it runs, no clean-up either."""
@@ -130,9 +132,9 @@ def changed(values: dict[int, int], random: Random) -> dict[int, int]:
     """A few values more, fewer, others, or as they once were."""
     after = dict(values)
     for _ in range(random.randrange(4)):
-        key = random.randrange(24)
+        key = random.randrange(KEYS)
         if random.random() < 0.2:
             after.pop(key, None)
         else:
-            after[key] = random.randrange(3)
+            after[key] = random.randrange(2)
     return after
