@@ -10,7 +10,7 @@ import pytest
 from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex, Timestamp, encode
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from blackstart.guard.redact import REDACTED, WHOLE_CHARACTERS, Redaction
@@ -93,6 +93,7 @@ _values: Any = st.recursive(
 
 @given(st.dictionaries(st.text(), _values))
 def test_no_document_fails_and_no_secret_comes_through(document: dict[str, Any]) -> None:
+    assume("SECRET" not in str(document))
     document = {"x": 1, **document, "inner": {"mail": "SECRET", "rest": document}}
     text = json.dumps(HIDE(document), allow_nan=False)
     assert "SECRET" not in text
