@@ -39,6 +39,14 @@ def test_a_session_belongs_to_who_used_it_first(sessions: Sessions) -> None:
             sessions.use(Command.of({name: [MINE["lsid"]], "$db": "admin"}), "bob")
 
 
+def test_a_session_that_was_ended_is_forgotten_and_strange_ones_are_not_kept(
+    sessions: Sessions,
+) -> None:
+    sessions.use(find(**MINE), "ada")
+    sessions.use(Command.of({"endSessions": [MINE["lsid"], THEIRS["lsid"]]}), "ada")
+    assert len(sessions) == 0
+
+
 def test_nobody_commits_or_goes_on_with_anothers_transaction(sessions: Sessions) -> None:
     sessions.use(find(**MINE, **BEGIN), "ada")
     commit = Command.of({"commitTransaction": 1, "$db": "admin", **MINE, **GO_ON})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from bson import json_util
+from bson import ObjectId, json_util
 
 from blackstart.guard.rules.command import SESSION_FIELDS
 
@@ -19,6 +20,8 @@ FIELDS = 100
 DEPTH = 30
 WHOLE_CHARACTERS = 16_000
 _JSON = json_util.RELAXED_JSON_OPTIONS
+_LEAVES = frozenset({str, int, float, bool, bytes, type(None), ObjectId})
+"""The most frequent values, told apart without asking what they descend from."""
 _LEFT_OUT = SESSION_FIELDS | {"$db", "$readPreference"}
 
 
@@ -30,45 +33,74 @@ class Redaction:
     """
 
     def __init__(self, fields: Iterable[str] = ()) -> None:
-        self._fields = [tuple(field.split(".")) for field in (*SECRETS, *fields) if field]
+        self._by_last: dict[str, list[tuple[str, ...]]] = {}
+        for field in filter(None, (*SECRETS, *fields)):
+            parts = tuple(field.split("."))
+            self._by_last.setdefault(parts[-1], []).append(parts)
 
     def __call__(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """A command as JSON has it, without what names its session."""
         kept = {key: value for key, value in document.items() if key not in _LEFT_OUT}
-        shown: dict[str, Any] = self._shown(kept, ())
-        text = json.dumps(shown)
-        if len(text) <= WHOLE_CHARACTERS:
+        walk = _Walk(self._by_last)
+        shown: dict[str, Any] = walk.document(kept, ())
+        if walk.characters <= WHOLE_CHARACTERS:
             return shown
         name = next(iter(kept))
-        return {name: shown[name], "cut": text[:WHOLE_CHARACTERS]}
+        return {name: shown[name], "cut": json.dumps(shown)[:WHOLE_CHARACTERS]}
 
-    def _shown(self, value: Any, path: tuple[str, ...]) -> Any:
-        if len(path) > DEPTH:
-            return "..."
-        if isinstance(value, Mapping):
-            return self._document(value, path)
-        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-            items = [self._shown(each, (*path, "[]")) for each in value[:LIST_ITEMS]]
-            more = len(value) - LIST_ITEMS
-            return [*items, f"... and {more} more"] if more > 0 else items
-        return _plain(value)
 
-    def _document(self, document: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+class _Walk:
+    """Goes through one command, and counts about how many characters it comes to."""
+
+    def __init__(self, by_last: Mapping[str, list[tuple[str, ...]]]) -> None:
+        self._by_last = by_last
+        self.characters = 0
+
+    def document(self, document: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         shown = {}
-        for key, value in list(document.items())[:FIELDS]:
-            inner = (*path, *str(key).split("."))
-            shown[str(key)] = REDACTED if self._hides(inner) else self._shown(value, inner)
+        for key, value in islice(document.items(), FIELDS):
+            name = str(key)
+            inner = (*path, *name.split(".")) if "." in name else (*path, name)
+            self.characters += len(name) + 8
+            shown[name] = REDACTED if self._hides(inner) else self._shown(value, inner)
         if len(document) > FIELDS:
             shown["..."] = f"and {len(document) - FIELDS} more"
         return shown
 
+    def _shown(self, value: Any, path: tuple[str, ...]) -> Any:
+        if len(path) > DEPTH:
+            return "..."
+        if type(value) in _LEAVES:
+            return self._leaf(value)
+        if isinstance(value, Mapping):
+            return self.document(value, path)
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+            items = [self._shown(each, path) for each in value[:LIST_ITEMS]]
+            more = len(value) - LIST_ITEMS
+            return [*items, f"... and {more} more"] if more > 0 else items
+        return self._leaf(value)
+
+    def _leaf(self, value: Any) -> Any:
+        plain = _plain(value)
+        self.characters += len(plain) if isinstance(plain, str) else 16
+        return plain
+
     def _hides(self, path: tuple[str, ...]) -> bool:
         """Whether a path ends in a redacted one; operators and places in lists do not count."""
-        names = tuple(part for part in path if not part.startswith(("$", "[")))
-        names = tuple(name for name in names if not name.isdigit())
-        if not names or path[-1].startswith("$"):
+        fields = self._by_last.get(_last_name(path))
+        if fields is None or path[-1].startswith("$"):
             return False
-        return any(names[-len(field) :] == field for field in self._fields)
+        names = _names(path)
+        return any(names[-len(field) :] == field for field in fields)
+
+
+def _names(path: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part for part in path if not (part.startswith("$") or part.isdigit()))
+
+
+def _last_name(path: tuple[str, ...]) -> str:
+    last = path[-1]
+    return (_names(path) or ("",))[-1] if last.isdigit() else last
 
 
 def _plain(value: Any) -> Any:
@@ -79,6 +111,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, str):
         return _cut(str(value))
+    if isinstance(value, ObjectId):
+        return {"$oid": str(value)}
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     try:

@@ -48,7 +48,7 @@ class Sessions:
         """
         self._forget_old()
         for listed in _listed(command):
-            self._own(listed, owner)
+            self._look_at(listed, owner, ends=command.name == "endSessions")
         name = _session_id(command.body.get("lsid"))
         if name is None:
             if command.in_transaction:
@@ -68,6 +68,13 @@ class Sessions:
         session.used_s = self._clock.time()
         self._sessions.move_to_end(name)
         return session
+
+    def _look_at(self, name: bytes, owner: str, *, ends: bool) -> None:
+        """A session that is refreshed or ended; one that nobody used yet is nobody's."""
+        if name in self._sessions:
+            self._own(name, owner)
+            if ends:
+                del self._sessions[name]
 
     def _transaction(self, session: _Session, command: Command) -> Transaction | None:
         body = command.body

@@ -100,6 +100,13 @@ def test_a_commit_asked_again_passes_as_it_did_before() -> None:
     assert made.judge_commit(COMMIT).decision is Decision.PASS
 
 
+def test_what_is_added_behind_a_commit_that_failed_is_judged_again() -> None:
+    made = transaction(update(1))
+    made.committing = True
+    made.add(JUDGE.judge(update(2)))
+    assert made.judge_commit(COMMIT).decision is Decision.HOLD
+
+
 def test_the_digest_names_all_writes_in_their_order_and_not_the_session() -> None:
     one = transaction(update(1), update(2)).digest_with(COMMIT)
     resent = Command.of({**update(2).body, "lsid": {"id": b"x"}, "txnNumber": 7})

@@ -48,6 +48,8 @@ class Transaction:
         if not verdict.is_write:
             return
         self.statements.append(verdict)
+        # A commit that the database refused leaves it open: what is added is judged again.
+        self.committing = False
         if signed:
             self.signed = len(self.statements)
 
