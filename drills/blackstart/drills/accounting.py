@@ -18,7 +18,7 @@ SPAN_S = 600.0
 class Fate(StrEnum):
     """How a damaged deploy was dealt with, the most exact way first.
 
-    One is restored when it has its own tree again, whoever tells of it.
+    One is restored when it has its own tree and counts again, whoever tells of it.
     """
 
     RESTORED = "restored"
@@ -49,14 +49,13 @@ def _fate(evidence: Evidence, deploy_id: str, pushed: set[str]) -> Fate:
 
 
 def _is_back(before: dict[str, Any], final: dict[str, Any]) -> bool:
-    """Exactly as it was, or with its own tree: a source may not know when it was completed."""
-    if final["metadata"] == before["metadata"]:
+    """Exactly as it was, but for when it was completed: not every source of a tree knows that."""
+    was, now = before["metadata"], final["metadata"]
+    if now == was:
         return True
-    deploy = parse_deploy(final)
-    if isinstance(deploy, InvalidDeploy):
+    if isinstance(parse_deploy(final), InvalidDeploy) or was["tree"] is None:
         return False
-    tree: str | None = before["metadata"]["tree"]
-    return tree is not None and deploy.metadata.tree == tree
+    return {**now, "completed_at": None} == {**was, "completed_at": None}
 
 
 def outcomes(evidence: Evidence) -> dict[str, int]:

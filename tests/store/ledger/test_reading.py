@@ -198,8 +198,9 @@ async def test_a_segment_that_is_moved_while_it_is_looked_for_is_found(tmp_path:
     class Moving(ObjectStore):
         async def list_keys(self, prefix: str) -> list[str]:
             keys = await super().list_keys(prefix)
-            await self.put(FIRST.key, LOG[FIRST.key])
-            (tmp_path / FIRST.file).unlink()
+            if FIRST.key.startswith(prefix):
+                await self.put(FIRST.key, LOG[FIRST.key])
+                (tmp_path / FIRST.file).unlink()
             return keys
 
     (tmp_path / FIRST.file).write_bytes(LOG[FIRST.key])
