@@ -43,6 +43,21 @@ def test_every_command_is_documented(command: str) -> None:
     assert re.search(rf"^\| `blackstart {command}\b[^`]*` \| \S", COMMANDS, re.MULTILINE)
 
 
+def test_every_command_that_a_text_of_ours_names_is_there() -> None:
+    there = commands_of(app)
+    named = {
+        words: path.name
+        for path in ROOT.glob("*/blackstart/**/*.py")
+        for words in re.findall(r"`blackstart ([a-z-]+(?: [a-z][a-z-]*)*)", path.read_text())
+    }
+    assert named
+    for words, where in named.items():
+        known = (
+            f"{each} ".startswith(f"{words} ") or words.startswith(f"{each} ") for each in there
+        )
+        assert any(known), f"{where}: `blackstart {words}`"
+
+
 @pytest.mark.parametrize("scope", sorted(Scope))
 def test_every_scope_is_documented(scope: str) -> None:
     assert f"\n| `{scope}` |" in ACCESS

@@ -9,6 +9,8 @@ import typer
 
 from blackstart.cli.guard_login import login
 from blackstart.cli.guard_options import ENDED_BY_SIGTERM, OPTIONS, option, refuse_options
+from blackstart.cli.guard_requests import list_requests, show, wait
+from blackstart.cli.guard_say import approve, break_glass, reject, review, withdraw
 
 if TYPE_CHECKING:
     import socket
@@ -133,3 +135,11 @@ async def _serve(settings: GuardSettings, recovery: RecoverySettings, sock: sock
 
 
 guard.add_typer(login)
+guard.command("list")(list_requests)
+guard.command()(show)
+guard.command()(approve)
+guard.command()(reject)
+guard.command()(withdraw)
+guard.command("break-glass")(break_glass)
+guard.command()(review)
+guard.command()(wait)

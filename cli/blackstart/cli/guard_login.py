@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blackstart.cli.guard_options import PASSWORD_VARIABLE, AsJson, DataFolder
-from blackstart.errors import UsageError
+from blackstart.cli.guard_door import read_password
+from blackstart.cli.guard_options import AsJson, DataFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def add(
 
     with _logins(data) as logins:
         # Of a name that is taken no password is wanted.
-        password = _password(name) if logins.find(name) is None else ""
+        password = read_password(name, new=True) if logins.find(name) is None else ""
         made = logins.add(name, password, person=person, roles=[Role(each) for each in role or ()])
     print(f"{made.name}, {made.person}, {_roles(made.roles)}")
 
@@ -116,18 +116,6 @@ def _logins(data: Path | None) -> Iterator[Logins]:
         yield Logins(places.logins)
     finally:
         os.close(descriptor)
-
-
-def _password(name: str) -> str:
-    """From the environment or a terminal, never from the command line. Raises: UsageError."""
-    if given := os.environ.get(PASSWORD_VARIABLE):
-        return given
-    if not sys.stdin.isatty():
-        raise UsageError(f"no password for {name}", hint=f"set {PASSWORD_VARIABLE}")
-    asked: str = typer.prompt(
-        f"password of {name}", hide_input=True, confirmation_prompt=True, err=True
-    )
-    return asked
 
 
 def _roles(roles: frozenset[str]) -> str:

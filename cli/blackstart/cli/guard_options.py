@@ -10,7 +10,6 @@ import typer
 from blackstart.errors import UsageError
 
 ENDED_BY_SIGTERM = 143
-PASSWORD_VARIABLE = "BLACKSTART_GUARD_PASSWORD"
 
 # The settings that have an option, and what it is called.
 OPTIONS = {

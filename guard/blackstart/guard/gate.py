@@ -210,4 +210,7 @@ def _why_not(request: Request) -> str:
             f"same command again then (`blackstart guard show {number}` tells where it stands)"
         )
     said = request.history[-1].note
-    return f"this write was request {number}, which is {request.state}: {said}"
+    return (
+        f"this write was request {number}, which is {request.state}: {said} "
+        f"(`blackstart guard show {number}` shows all of it)"
+    )

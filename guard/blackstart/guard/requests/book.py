@@ -16,7 +16,6 @@ from blackstart.guard.requests.folder import RequestFolder
 from blackstart.guard.requests.model import AFTER, Asked, Decision, Request, State, Step
 
 MAX_REASON = 2_000
-HOW_TO_GO_ON = "`blackstart guard show` tells where it stands"
 
 
 @dataclass(frozen=True)
@@ -260,7 +259,7 @@ class Book:
         if state not in AFTER.get(aged.state, ()):
             raise ConflictError(
                 f"request {request.number} is {aged.state} and cannot become {state}",
-                hint=HOW_TO_GO_ON,
+                hint=f"`blackstart guard show {request.number}` tells how it came to that",
             )
         return request.moved(state, self._clock.now(), note, **changes)
 

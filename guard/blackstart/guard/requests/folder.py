@@ -44,7 +44,7 @@ class RequestFolder:
         with self._errors():
             found = self._read(number)
         if found is None:
-            raise NotFoundError(f"no request {number}")
+            raise NotFoundError(f"no request {number}", hint="see `blackstart guard list --all`")
         return found
 
     def all(self) -> list[Request]:
