@@ -17,6 +17,7 @@ from blackstart.errors import (
     DigestMismatchError,
     NotFoundError,
     ObjectNotFoundError,
+    StorageError,
     UsageError,
 )
 from blackstart.recovery.snapshots.chunks import Chunks
@@ -135,12 +136,7 @@ class Snapshots:
         """Raises: NotFoundError, DigestMismatchError, UsageError when no key is set."""
         if not _ID.fullmatch(snapshot_id):
             raise UsageError(f"{snapshot_id!r} is no snapshot's id", hint=_SEE_LIST)
-        try:
-            data = await self._objects.get(manifest_key(snapshot_id))
-        except ObjectNotFoundError as error:
-            raise NotFoundError(f"no snapshot {snapshot_id}", hint=_SEE_LIST) from error
-        if data == ABANDONED:
-            raise NotFoundError(f"snapshot {snapshot_id} was never finished", hint=_SEE_LIST)
+        data = await self._finished(snapshot_id)
         return decode(data, snapshot_id, self.chunks.sealer)
 
     async def open(self, snapshot_id: str) -> SnapshotReader:
@@ -153,18 +149,52 @@ class Snapshots:
         async for raw in reader.scan("deploys"):
             yield bson.decode(raw.raw, _AWARE)
 
-    async def _previous(self, database: str) -> Manifest | None:
-        """What a new snapshot of a database can build on."""
-        sealed = self.chunks.sealer is not None
-        for snapshot in reversed(await self.all()):
-            if snapshot.database != database or snapshot.sealed != sealed:
-                continue
+    async def has_since(self, database: str, since: datetime, until: datetime) -> bool:
+        """Whether a snapshot of a database was begun from `since` to `until`.
+
+        Only those that came since are read. What is damaged does not count.
+        """
+        for snapshot_id in await self._newest_first():
+            begun = time_of_id(snapshot_id)
+            if begun is None or begun < since:
+                break
             try:
-                return await self.manifest(snapshot.id)
+                found = decode_summary(await self._finished(snapshot_id), snapshot_id)
+            except (NotFoundError, DigestMismatchError):
+                continue
+            if found.database == database and found.taken_at <= until:
+                return True
+        return False
+
+    async def _previous(self, database: str) -> Manifest | None:
+        """What a new snapshot of a database can build on; older ones are not read."""
+        sealed = self.chunks.sealer is not None
+        for snapshot_id in await self._newest_first():
+            try:
+                data = await self._finished(snapshot_id)
+                snapshot = decode_summary(data, snapshot_id)
+                if snapshot.database == database and snapshot.sealed == sealed:
+                    return decode(data, snapshot_id, self.chunks.sealer)
+            except StorageError:
+                raise
             except BlackstartError:
-                # It is damaged, or under another key: an older one may do.
+                # It is damaged, gone, or under another key: an older one may do.
                 continue
         return None
+
+    async def _newest_first(self) -> list[str]:
+        keys = await self._objects.list_keys(MANIFESTS)
+        return [key.removeprefix(MANIFESTS) for key in reversed(keys)]
+
+    async def _finished(self, snapshot_id: str) -> bytes:
+        """A manifest as it lies there. Raises: NotFoundError."""
+        try:
+            data = await self._objects.get(manifest_key(snapshot_id))
+        except ObjectNotFoundError as error:
+            raise NotFoundError(f"no snapshot {snapshot_id}", hint=_SEE_LIST) from error
+        if data == ABANDONED:
+            raise NotFoundError(f"snapshot {snapshot_id} was never finished", hint=_SEE_LIST)
+        return data
 
 
 def time_of_id(snapshot_id: str) -> datetime | None:

@@ -123,9 +123,10 @@ class Take:
         self, pipeline: Pipeline[Chunk], collection: str, cut: Cut, digest: str
     ) -> Chunk:
         """Store one chunk, unless the previous snapshot has it."""
+        # Where nothing changed for a quarter of an hour's reading, this is alive as well.
+        await self._lease.hold()
         if (known := self._known.get(digest)) is not None:
             return known
-        await self._lease.hold()
         chunk = await self._patched(pipeline, collection, cut, digest)
         chunk = chunk or await self._whole(pipeline, cut, digest)
         self._stored_bytes += chunk.stored_bytes
