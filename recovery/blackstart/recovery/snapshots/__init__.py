@@ -1,9 +1,11 @@
 """Snapshots of the database in the object store: taken chunk by chunk, read without a restore."""
 
 from blackstart.recovery.snapshots.collecting import Collector, Pruning
+from blackstart.recovery.snapshots.intervals import Every
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
 from blackstart.recovery.snapshots.reading import SnapshotReader
 from blackstart.recovery.snapshots.retention import Keep
+from blackstart.recovery.snapshots.schedule import Outcome, Schedule
 from blackstart.recovery.snapshots.sealing import Sealer
 from blackstart.recovery.snapshots.snapshots import DamagedSnapshot, Listing, Snapshots
 from blackstart.recovery.snapshots.verdict import Damage, Kind, State, Verdict
@@ -14,11 +16,14 @@ __all__ = [
     "Collector",
     "Damage",
     "DamagedSnapshot",
+    "Every",
     "Keep",
     "Kind",
     "Listing",
     "Manifest",
+    "Outcome",
     "Pruning",
+    "Schedule",
     "Sealer",
     "Snapshot",
     "SnapshotCollection",

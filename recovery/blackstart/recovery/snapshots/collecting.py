@@ -45,7 +45,7 @@ from blackstart.errors import (
     StorageError,
 )
 from blackstart.recovery.snapshots.keys import CHUNKS, COLLECTING, MANIFESTS, TAKES, manifest_key
-from blackstart.recovery.snapshots.leases import Lease, is_live
+from blackstart.recovery.snapshots.leases import Lock, is_live
 from blackstart.recovery.snapshots.manifest import ABANDONED, Snapshot
 from blackstart.recovery.snapshots.retention import Keep, why_kept
 from blackstart.recovery.snapshots.snapshots import Snapshots, time_of_id
@@ -157,7 +157,7 @@ class Collector:
         }
         return others | why_kept(ours, self._keep)
 
-    async def _collect(self, pruning: Pruning, lock: _Lock) -> None:
+    async def _collect(self, pruning: Pruning, lock: Lock) -> None:
         """Delete what nobody needs: points 3 and 4 above. Raises: _CannotTellError."""
         sizes = await self._objects.list_sizes(CHUNKS)
         await self._end_dead_takes()
@@ -224,44 +224,11 @@ class Collector:
         garbage = [size for key, size in sizes.items() if key not in needed]
         pruning.chunks, pruning.chunk_bytes = len(garbage), sum(garbage)
 
-    async def _lock(self, seed: Seed) -> _Lock:
-        lock = _Lock(self._objects, self._clock, seed.new_bytes(8).hex())
+    async def _lock(self, seed: Seed) -> Lock:
+        lock = Lock(self._objects, self._clock, COLLECTING, seed.new_bytes(8).hex())
         if not await lock.take():
             raise ConflictError("snapshots are being pruned already", hint="wait until that ends")
         return lock
-
-
-class _Lock:
-    """One collector at a time: the lease with the highest number is who it is."""
-
-    def __init__(self, objects: ObjectStore, clock: Clock, token: str) -> None:
-        self._objects = objects
-        self._clock = clock
-        self._token = token
-        self._key = ""
-        self._lease: Lease | None = None
-
-    async def take(self) -> bool:
-        keys = await self._objects.list_keys(COLLECTING)
-        if keys and await is_live(self._objects, self._clock, keys[-1]):
-            return False
-        number = int(keys[-1].removeprefix(COLLECTING)) + 1 if keys else 1
-        self._key = f"{COLLECTING}{number:010}"
-        self._lease = Lease(self._objects, self._clock, self._key, self._token)
-        if not await self._lease.claim():
-            return False
-        await self._objects.delete(keys)
-        return True
-
-    async def is_mine(self) -> bool:
-        keys = await self._objects.list_keys(COLLECTING)
-        assert self._lease is not None
-        return keys[-1:] == [self._key] and await self._lease.is_mine()
-
-    async def release(self) -> None:
-        with suppress(StorageError):
-            if await self.is_mine():
-                await self._objects.delete([self._key])
 
 
 class _CannotTellError(Exception):

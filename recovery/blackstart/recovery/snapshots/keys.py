@@ -7,11 +7,17 @@ MANIFESTS = f"{PREFIX}manifests/"
 CHUNKS = f"{PREFIX}chunks/"
 TAKES = f"{PREFIX}takes/"
 COLLECTING = f"{PREFIX}collecting/"
+SCHEDULED = f"{PREFIX}scheduled/"
 
 
 def manifest_key(snapshot_id: str) -> str:
     """A snapshot exists when this does."""
     return f"{MANIFESTS}{snapshot_id}"
+
+
+def scheduled_prefix(database: str) -> str:
+    """Below it is whose turn it is to take a database's scheduled snapshot."""
+    return f"{SCHEDULED}{database}/"
 
 
 def chunk_key(name: str) -> str:
