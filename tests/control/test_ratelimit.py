@@ -13,11 +13,11 @@ from pymongo.errors import AutoReconnect
 
 from blackstart.clock import WallClock
 from blackstart.control.front import put_in_front
-from blackstart.control.ratelimit import Window, peer_of
 from blackstart.control.tokens import TokenService
 from blackstart.model import Scope
 from blackstart.seed import Seed
 from blackstart.store import MetadataStore
+from blackstart.web.window import Window, peer_of
 
 if TYPE_CHECKING:
     from tests.conftest import Client, ManualClock
