@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from scramp import ScramMechanism
+from scramp import ScramException, ScramMechanism
 
 from blackstart.durable import make_folder, replace_file
 from blackstart.errors import ConflictError, NotFoundError, StorageError, UsageError
@@ -55,6 +55,16 @@ class Secret:
         made = ScramMechanism(MECHANISM).make_auth_info(password, iteration_count=ITERATIONS)
         salt, stored_key, server_key, iterations = made
         return cls(salt, iterations, stored_key, server_key)
+
+    def is_of(self, password: str) -> bool:
+        """Whether this is its password. Blocks for the time that the iterations take."""
+        try:
+            made = ScramMechanism(MECHANISM).make_auth_info(
+                password, iteration_count=self.iterations, salt=self.salt
+            )
+        except (ScramException, ValueError):
+            return False  # SASLprep allows no such password (RFC 4013).
+        return hmac.compare_digest(made[1], self.stored_key)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from blackstart.guard.channel.callbacks import Callbacks, Pressed, check_signature
 from blackstart.guard.channel.channel import GuardChannel
 from blackstart.guard.channel.lines import ChannelFile, ChannelLine
+from blackstart.guard.channel.opening import open_channel
 from blackstart.guard.channel.webhook import RefusedError, Webhook, message_of
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Webhook",
     "check_signature",
     "message_of",
+    "open_channel",
 ]

@@ -47,6 +47,7 @@ class GuardChannel:
         """A line in the channel. Where even that fails, an event says so."""
         try:
             await in_thread(FAILURE, self._file.add, self._clock.now(), text, request)
+            self._events("channel.told", str(request or ""), text=text.partition("\n")[0])
         except StorageError as error:
             self._events("channel.not_kept", str(request or ""), error=error.message, text=text)
         self._news.set()

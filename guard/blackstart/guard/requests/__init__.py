@@ -1,6 +1,6 @@
 """Held writes as durable requests: filed, decided about, run once, and accounted for."""
 
-from blackstart.guard.requests.book import Book, Terms
+from blackstart.guard.requests.book import Book, Terms, check_author, check_owner, check_reviewer
 from blackstart.guard.requests.folder import RequestFolder
 from blackstart.guard.requests.model import Asked, Decision, Request, State, Step
 from blackstart.guard.requests.outcome import Outcome, outcome_of
@@ -21,5 +21,8 @@ __all__ = [
     "Step",
     "Terms",
     "Trail",
+    "check_author",
+    "check_owner",
+    "check_reviewer",
     "outcome_of",
 ]

@@ -100,8 +100,7 @@ class Book:
         """The author takes it back. Raises: NotFoundError, SignOffError, ConflictError."""
 
         def make(request: Request) -> Request:
-            if login.person != request.person:
-                raise SignOffError(f"request {number} is not yours to withdraw")
+            check_owner(request, login)
             return self._moved(request, State.WITHDRAWN, note or f"by {login.name}")
 
         return self._folder.change(number, make)
@@ -127,8 +126,7 @@ class Book:
         """
 
         def make(request: Request) -> Request:
-            if login.is_service or login.person != request.person or login.name != request.login:
-                raise SignOffError(f"only {request.login}, who asked for it, can break the glass")
+            check_author(request, login)
             glass = self._said(login, reason)
             note = f"glass broken by {login.name}: {glass.reason}"
             return self._moved(
@@ -158,7 +156,7 @@ class Book:
         def make(request: Request) -> Request:
             if not request.wants_review:
                 raise ConflictError(f"request {number} has no broken glass to look at")
-            self._check_reviewer(request, reviewer)
+            check_reviewer(request, reviewer)
             said = self._said(reviewer, reason)
             step = Step(state=request.state, at=said.at, note=f"looked at by {_by(said)}")
             return request.model_copy(update={"review": said, "history": (*request.history, step)})
@@ -235,18 +233,10 @@ class Book:
         return self._clock.now() + timedelta(seconds=self._terms.run_s)
 
     def _decide(self, request: Request, reviewer: Login, reason: str, digest: str) -> Decision:
-        self._check_reviewer(request, reviewer)
+        check_reviewer(request, reviewer)
         if digest != request.digest:
             raise ConflictError(f"request {request.number} is about another command")
         return self._said(reviewer, reason)
-
-    def _check_reviewer(self, request: Request, reviewer: Login) -> None:
-        if reviewer.person == request.person or reviewer.name == request.login:
-            raise SignOffError(
-                "nobody signs off a write of their own", hint="ask somebody else of the reviewers"
-            )
-        if not reviewer.reviews or reviewer.is_service:
-            raise SignOffError(f"{reviewer.name} is not a reviewer")
 
     def _said(self, login: Login, reason: str) -> Decision:
         text = " ".join(reason.split())
@@ -281,6 +271,28 @@ class Book:
             return request
         what = "nobody decided" if request.state is State.HELD else "nobody ran it"
         return request.moved(State.EXPIRED, self._clock.now(), f"{what} in time")
+
+
+def check_reviewer(request: Request, login: Login) -> None:
+    """Raises: SignOffError for who may not decide about a request."""
+    if login.person == request.person or login.name == request.login:
+        raise SignOffError(
+            "nobody signs off a write of their own", hint="ask somebody else of the reviewers"
+        )
+    if not login.reviews or login.is_service:
+        raise SignOffError(f"{login.name} is not a reviewer")
+
+
+def check_owner(request: Request, login: Login) -> None:
+    """Raises: SignOffError for who may not withdraw a request."""
+    if login.person != request.person:
+        raise SignOffError(f"request {request.number} is not yours to withdraw")
+
+
+def check_author(request: Request, login: Login) -> None:
+    """Raises: SignOffError for who may not break the glass."""
+    if login.is_service or login.person != request.person or login.name != request.login:
+        raise SignOffError(f"only {request.login}, who asked for it, can break the glass")
 
 
 def _check_unsent(request: Request) -> None:
