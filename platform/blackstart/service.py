@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -86,10 +87,10 @@ def bind(listen: str) -> socket.socket:
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
+def url_of(sock: socket.socket, scheme: str = "http") -> str:
     """The HTTP address of a bound socket."""
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def serve_http(
@@ -99,11 +100,13 @@ async def serve_http(
     ready: Callable[[str], None],
     date_header: bool = True,
     work: asyncio.Task[None] | None = None,
+    tls_cert: Path | None = None,
 ) -> None:
     """Serve an ASGI application until cancelled; `ready` is told the address once it answers.
 
     When cancelled, nothing new is accepted and answers under way get
-    `ANSWER_GRACE_S`. `work` runs beside the server, which ends with it.
+    `ANSWER_GRACE_S`. `work` runs beside the server, which ends with it. `tls_cert` is a PEM
+    file with a certificate and its key.
     """
     config = uvicorn.Config(
         app,
@@ -116,8 +119,10 @@ async def serve_http(
         server_header=False,
         date_header=date_header,
         timeout_graceful_shutdown=ANSWER_GRACE_S,
+        ssl_certfile=tls_cert,
     )
-    server = _Server(config, lambda: ready(url_of(sock)))
+    scheme = "http" if tls_cert is None else "https"
+    server = _Server(config, lambda: ready(url_of(sock, scheme)))
     serving = asyncio.ensure_future(server.serve([sock]))
     tasks: set[asyncio.Future[None]] = {serving} if work is None else {serving, work}
     try:

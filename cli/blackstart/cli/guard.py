@@ -63,6 +63,10 @@ def run(
     ] = None,
     max_connections: Annotated[int | None, option("How many clients at most.", "N", "2000")] = None,
     rules: Annotated[Path | None, option("A table of rules of your own.", "FILE")] = None,
+    http: Annotated[
+        str | None,
+        option("Where the web page is, or off for none.", "HOST:PORT", "127.0.0.1:27019"),
+    ] = None,
     no_sign_off: Annotated[
         bool,
         typer.Option(
@@ -74,6 +78,7 @@ def run(
         refuse_options(context)
         return
     from blackstart import service
+    from blackstart.cli.guard_page import bind_page
 
     given = {
         "listen": listen,
@@ -84,12 +89,13 @@ def run(
         "guard_tls_cert": tls_cert,
         "guard_max_connections": max_connections,
         "guard_rules": rules,
+        "guard_http": http,
         "guard_sign_off": False if no_sign_off else None,
     }
     settings, recovery = _settings({key: each for key, each in given.items() if each is not None})
     service.configure_logs(settings.log_level, settings.log_format)
-    with service.bind(settings.listen) as sock:
-        service.run(_serve(settings, recovery, sock))
+    with service.bind(settings.listen) as sock, bind_page(settings) as page_sock:
+        service.run(_serve(settings, recovery, sock, page_sock))
     raise typer.Exit(ENDED_BY_SIGTERM)
 
 
@@ -110,9 +116,15 @@ def _settings(given: dict[str, Any]) -> tuple[GuardSettings, RecoverySettings]:
     return settings, load(RecoverySettings, object_store=settings.object_store)
 
 
-async def _serve(settings: GuardSettings, recovery: RecoverySettings, sock: socket.socket) -> None:
+async def _serve(
+    settings: GuardSettings,
+    recovery: RecoverySettings,
+    sock: socket.socket,
+    page_sock: socket.socket | None,
+) -> None:
     from pymongo import AsyncMongoClient
 
+    from blackstart.cli.guard_page import page_url
     from blackstart.cli.guard_save import Saver
     from blackstart.cli.snapshot_options import open_snapshots
     from blackstart.clock import WallClock
@@ -128,9 +140,15 @@ async def _serve(settings: GuardSettings, recovery: RecoverySettings, sock: sock
     ) as client:
         saver = Saver(open_snapshots(recovery), client, clock, seed.fork("snapshots"))
         parts = Parts(client, saver, objects, clock, seed)
-        async with open_guard(settings, parts, address) as proxy:
-            await proxy.run(
-                sock, lambda: print(f"guard listening on mongodb://{address}/", flush=True)
+        said = f"guard listening on mongodb://{address}/"
+        if page_sock is not None:
+            said += f"\nits web page is at {page_url(settings, page_sock)}"
+        async with open_guard(settings, parts, address) as guard:
+            await guard.run(
+                sock,
+                page_sock,
+                tls_cert=settings.guard_tls_cert,
+                ready=lambda: print(said, flush=True),
             )
 
 

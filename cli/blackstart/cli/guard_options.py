@@ -21,6 +21,7 @@ OPTIONS = {
     "guard_tls_cert": "--tls-cert",
     "guard_max_connections": "--max-connections",
     "guard_rules": "--rules",
+    "guard_http": "--http",
 }
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from starlette.types import ASGIApp
 
 from blackstart.clock import Clock
 from blackstart.durable import make_folder
-from blackstart.errors import ConflictError, UsageError
+from blackstart.errors import ConflictError, InvalidDocumentError, NotFoundError, UsageError
 from blackstart.events import log_events
 from blackstart.guard.audit import AuditTrail, open_trail
+from blackstart.guard.channel import Callbacks, GuardChannel, open_channel
 from blackstart.guard.decisions import Channel, Decisions
 from blackstart.guard.gate import GuardGate
-from blackstart.guard.log_channel import LogChannel
 from blackstart.guard.logins import Logins
 from blackstart.guard.preview import Previewer
 from blackstart.guard.preview.reads import Client
@@ -28,13 +31,16 @@ from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.server import Proxy
 from blackstart.guard.proxy.upstream import Upstream
 from blackstart.guard.redact import Redaction
-from blackstart.guard.requests import Book, RequestFolder, Runner, Save
+from blackstart.guard.requests import Book, RequestFolder, Runner, Save, State
 from blackstart.guard.rules import Judge, Table
 from blackstart.guard.sessions import Sessions
 from blackstart.guard.settings import GuardSettings
+from blackstart.guard.web import House, page_app
 from blackstart.seed import Seed
+from blackstart.service import serve_http
 from blackstart.store import ObjectStore
 from blackstart.store.backend import storage_errors
+from blackstart.web.probes import Check
 
 FOLDER_FAILURE = "the guard's folder cannot be used"
 _log = structlog.get_logger(__name__)
@@ -66,6 +72,10 @@ class Places:
     def heads(self) -> Path:
         return self.folder / "audit-heads"
 
+    @property
+    def channel(self) -> Path:
+        return self.folder / "channel"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -83,43 +93,101 @@ class Parts:
     seed: Seed
 
 
+@dataclass(frozen=True)
+class Guard:
+    """A guard that can be served: the proxy for clients, and the page for people."""
+
+    proxy: Proxy
+    page: ASGIApp
+    clock: Clock
+
+    async def run(
+        self,
+        sock: socket.socket,
+        page_sock: socket.socket | None = None,
+        *,
+        tls_cert: Path | None = None,
+        ready: Callable[[], object],
+    ) -> None:
+        """Serve until cancelled; without `page_sock` there is no page. `ready` when both answer."""
+        if page_sock is None:
+            await self.proxy.run(sock, ready)
+            return
+        page_answers = self.clock.event()
+
+        async def behind_the_page() -> None:
+            await page_answers.wait()
+            await self.proxy.run(sock, ready)
+
+        proxy = asyncio.create_task(behind_the_page())
+        try:
+            await serve_http(
+                self.page,
+                page_sock,
+                ready=lambda url: page_answers.set(),
+                work=proxy,
+                tls_cert=tls_cert,
+            )
+        finally:
+            proxy.cancel()
+            await asyncio.wait([proxy])
+
+
 @asynccontextmanager
-async def open_guard(settings: GuardSettings, parts: Parts, address: str) -> AsyncIterator[Proxy]:
+async def open_guard(settings: GuardSettings, parts: Parts, address: str) -> AsyncIterator[Guard]:
     """A guard that can be served; requests that a crash left in the middle are ended first.
 
     `address` is where clients reach it, as HOST:PORT.
     Raises: ConflictError when another guard has the folder; UsageError, StorageError,
     DatabaseError for what it cannot work with.
     """
-    places = Places(settings.guard_data)
+    places, events = Places(settings.guard_data), log_events("blackstart.guard")
     with _alone(places.folder):
-        async with open_trail(
-            places.audit,
-            places.heads,
-            "guard",
-            parts.objects,
-            clock=parts.clock,
-            seed=parts.seed,
-            events=log_events("blackstart.guard"),
-        ) as trail:
-            proxy = await _open(settings, parts, places, trail, address)
+        async with AsyncExitStack() as stack:
+            trail = await stack.enter_async_context(
+                open_trail(
+                    places.audit,
+                    places.heads,
+                    "guard",
+                    parts.objects,
+                    clock=parts.clock,
+                    seed=parts.seed,
+                    events=events,
+                )
+            )
+            book = Book(RequestFolder(places.requests), parts.clock)
+            channel = await stack.enter_async_context(
+                open_channel(
+                    places.channel,
+                    parts.clock,
+                    events,
+                    webhook=settings.guard_webhook.get_secret_value(),
+                    page=settings.guard_http_url,
+                    digest_of=_asks(book) if settings.takes_callbacks else lambda number: None,
+                )
+            )
+            guard = await _open(settings, parts, places, trail, book, channel, address)
             await trail.record("guard.started", address=address, sign_off=settings.guard_sign_off)
             try:
-                yield proxy
+                yield guard
             finally:
-                await proxy.stop()
+                await guard.proxy.stop()
                 await trail.record("guard.stopped", address=address)
 
 
 async def _open(
-    settings: GuardSettings, parts: Parts, places: Places, trail: AuditTrail, address: str
-) -> Proxy:
+    settings: GuardSettings,
+    parts: Parts,
+    places: Places,
+    trail: AuditTrail,
+    book: Book,
+    channel: GuardChannel,
+    address: str,
+) -> Guard:
     """All of it wired together, and what a crash left in the middle ended."""
-    channel = LogChannel()
     logins = Logins(places.logins)
     _look_at(logins, settings)
     table = Table.load(settings.guard_rules)
-    book = Book(RequestFolder(places.requests), parts.clock)
     runner = Runner(book, trail, parts.save)
     decisions = Decisions(book, trail, channel, parts.clock)
     await _recover(runner, channel)
@@ -137,7 +205,7 @@ async def _open(
         wait_s=settings.guard_wait_s,
         sign_off=settings.guard_sign_off,
     )
-    return Proxy(
+    proxy = Proxy(
         Upstream(settings.needed_mongodb_uri()),
         logins,
         gate,
@@ -148,6 +216,46 @@ async def _open(
         max_connections=settings.guard_max_connections,
         tls=tls_of(settings.guard_tls_cert),
     )
+    house = House(decisions, logins, channel, trail, parts.clock, parts.seed.fork("page"))
+    page = page_app(
+        house,
+        callbacks=_callbacks(settings, logins, decisions, parts.clock),
+        url=settings.guard_http_url,
+        tls=settings.guard_tls_cert is not None,
+        checks={"database": _ping(parts.client)},
+    )
+    return Guard(proxy, page, parts.clock)
+
+
+def _asks(book: Book) -> Callable[[int], str | None]:
+    """The digest of a request as long as it waits for a decision."""
+
+    def digest_of(number: int) -> str | None:
+        try:
+            request = book.get(number)
+        except (NotFoundError, InvalidDocumentError):
+            # Its line is told all the same, and holds up none behind it.
+            return None
+        return request.digest if request.state is State.HELD else None
+
+    return digest_of
+
+
+def _callbacks(
+    settings: GuardSettings, logins: Logins, decisions: Decisions, clock: Clock
+) -> Callbacks | None:
+    """Who takes presses of buttons; None where nobody could tell who pressed."""
+    secret = settings.guard_signing_secret.get_secret_value()
+    if not secret:
+        return None
+    return Callbacks(secret, settings.guard_people, logins, decisions, clock)
+
+
+def _ping(client: Client) -> Check:
+    async def ping() -> None:
+        await client.admin.command("ping")
+
+    return ping
 
 
 async def _recover(runner: Runner, channel: Channel) -> None:

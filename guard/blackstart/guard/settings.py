@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from blackstart.errors import UsageError
@@ -14,6 +14,8 @@ from blackstart.guard.proxy.server import MAX_CONNECTIONS
 from blackstart.settings import Settings
 
 ANYWHERE = frozenset({"0.0.0.0", "::", ""})
+PAGE_ADDRESS = "127.0.0.1:27019"
+NO_PAGE = "off"
 
 
 class GuardSettings(Settings):
@@ -28,6 +30,21 @@ class GuardSettings(Settings):
     guard_redact: Annotated[list[str], NoDecode] = Field(default_factory=list)
     guard_tls_cert: Path | None = None
     guard_max_connections: int = Field(default=MAX_CONNECTIONS, ge=1)
+    guard_http: str = PAGE_ADDRESS
+    guard_http_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+/?)?$")
+    guard_webhook: SecretStr = SecretStr("")
+    guard_signing_secret: SecretStr = SecretStr("")
+    guard_people: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+
+    @field_validator("guard_people", mode="before")
+    @classmethod
+    def _split_people(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [item.partition("=") for item in value.split(",") if item.strip()]
+        if not all(user.strip() and login.strip() for user, _, login in pairs):
+            raise ValueError("write USER=LOGIN, with commas between")
+        return {user.strip(): login.strip() for user, _, login in pairs}
 
     @field_validator("guard_redact", mode="before")
     @classmethod
@@ -35,6 +52,11 @@ class GuardSettings(Settings):
         if isinstance(value, str):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
+
+    @property
+    def takes_callbacks(self) -> bool:
+        """Whether a button that somebody presses in the channel can reach this guard."""
+        return self.guard_http != NO_PAGE and bool(self.guard_signing_secret.get_secret_value())
 
     def address(self, host: str, port: int) -> str:
         """Where clients reach a guard that listens there, as HOST:PORT.
