@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from blackstart.control.paths import is_api
+from blackstart.control.problems import Problem
 
 UNCHANGED: dict[str, Any] = {"description": "What the client has, by If-None-Match, is still so."}
 
@@ -17,7 +18,9 @@ class DocumentedApi(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document, made once."""
         if self.openapi_schema is None:
-            for path, operations in super().openapi()["paths"].items():
+            document = super().openapi()
+            document["components"]["schemas"][Problem.__name__] = Problem.model_json_schema()
+            for path, operations in document["paths"].items():
                 if is_api(path) and "get" in operations:
                     _tag(operations["get"]["responses"])
         return super().openapi()

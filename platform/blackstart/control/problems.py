@@ -43,8 +43,13 @@ class Problem(BaseModel):
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route or router for the OpenAPI document: each status a Problem."""
-    return {status: {"model": Problem} for status in statuses}
+    """The `responses` of a route or router for the OpenAPI document: each status a Problem.
+
+    By reference, which the document resolves: a `model` would be compiled again
+    for each route and status whenever an application is made.
+    """
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {status: {"content": {"application/json": {"schema": schema}}} for status in statuses}
 
 
 def install_problems(app: FastAPI) -> None:
