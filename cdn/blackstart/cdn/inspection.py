@@ -25,7 +25,7 @@ from blackstart.cdn.storage.entry import Entry
 
 _RULES = {
     Rule.VALIDATE: "never reused without the origin's consent",
-    Rule.NEVER_STALE: "never served stale",
+    Rule.ONLY_AS_GRANTED: "stale only as the origin allows",
     Rule.AUTHORIZED: "may answer requests with Authorization",
 }
 

@@ -41,6 +41,7 @@ from blackstart.cdn.rules.decision import (
     current_age_s,
     decide,
     is_fresh,
+    status_without_answer,
     wishes_of,
 )
 from blackstart.cdn.rules.invalidating import key_of
@@ -443,7 +444,8 @@ class Node:
             except StorageError as error:
                 log.warning("a stale copy was lost", key=held.key, error=str(error))
         if isinstance(cause, HopError):
-            return self._no_answer(request, cause, reason, collapsed=collapsed)
+            silence = status_without_answer(cause, held)
+            return self._no_answer(request, cause, reason, status=silence, collapsed=collapsed)
         self._missed(self._origin.plan(cause), collapsed)
         if collapsed:
             text = f"{cause.status}: the origin failed a moment ago"
@@ -454,11 +456,17 @@ class Node:
         return Response(public.status, public.headers.plus(("cache-status", status)), public.body)
 
     def _no_answer(
-        self, request: Request, error: HopError, reason: str, *, collapsed: bool = False
+        self,
+        request: Request,
+        error: HopError,
+        reason: str,
+        *,
+        status: int | None = None,
+        collapsed: bool = False,
     ) -> Response:
         self._complaints.warn(host=request.host, error=str(error))
         self._missed(self.cache.plan(None), collapsed)
-        refusal = no_answer(self.name, error.status, "no answer from the origin")
+        refusal = no_answer(self.name, status or error.status, "no answer from the origin")
         return self._own(refusal, self._status.forwarded(reason, collapsed=collapsed))
 
     def _own(self, response: Response, status: str) -> Response:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from blackstart.cdn.hop.failures import unanswered, unreachable
 from blackstart.cdn.message import Response
 from blackstart.errors import HopError
 
@@ -44,6 +45,9 @@ async def test_what_a_visitor_wishes_of_a_fresh_response(is_reused, wish, reused
         ("max-stale=100", "max-age=5, must-revalidate", False),
         ("max-stale=100", "max-age=5, proxy-revalidate", False),
         ("max-stale=100", "s-maxage=5", False),
+        # A window that the origin gives beside s-maxage is no leave for visitors to widen it.
+        ("max-stale=100", "s-maxage=5, stale-while-revalidate=1", False),
+        ("max-stale=100", "s-maxage=5, stale-if-error=100", False),
         ("max-stale=100", "max-age=5, no-cache", False),
         ("max-stale=100, no-cache", "max-age=5", False),
     ],
@@ -115,6 +119,11 @@ async def test_other_methods_go_to_the_origin(bench, method) -> None:
             {"accept-encoding": "br, gzip; q=0.5"},
             True,
         ),
+        ("accept", {"accept": "a/b;q=1.0, c/d;q=0.50"}, {"accept": "c/d;q=0.5,a/b"}, True),
+        ("accept", {"accept": "a/b;q=0.0"}, {"accept": "a/b;q=0"}, True),
+        ("accept", {"accept": "a/b;q=0.05"}, {"accept": "a/b;q=0.5"}, False),
+        ("accept", {"accept": "a/b;q=0"}, {"accept": "a/b"}, False),
+        ("foo", {"foo": "a;q=1"}, {"foo": "a"}, False),
         ("*", {}, {}, False),
         ("foo, *", {"foo": "1"}, {"foo": "1"}, False),
         ("", {"foo": "1"}, {"foo": "2"}, True),
@@ -209,6 +218,37 @@ async def test_a_visitor_may_ask_for_a_longer_window(bench) -> None:
     bench.origin.answer = HopError("down")
     assert (await bench.visit({"cache-control": "stale-if-error=60"})).status == 200
     assert (await bench.visit()).status == 502
+
+
+async def test_a_visitor_does_not_widen_what_the_origin_gave_beside_s_maxage(bench) -> None:
+    """RFC 9111 section 5.2.2.10: s-maxage forbids stale use, but for what the origin allows."""
+    bench.says(200, {"cache-control": "s-maxage=1, stale-if-error=5"})
+    await bench.visit()
+    bench.origin.answer = HopError("down")
+    bench.clock.advance(4)
+    assert (await bench.visit()).status == 200
+    bench.clock.advance(10)
+    assert (await bench.visit({"cache-control": "stale-if-error=60"})).status == 502
+
+
+@pytest.mark.parametrize(
+    ("directive", "error", "status"),
+    [
+        ("max-age=1, must-revalidate", unreachable("down"), 504),
+        ("s-maxage=1", unanswered("closed"), 504),
+        ("max-age=1, must-revalidate", HopError("what it says makes no sense"), 502),
+        ("max-age=1, stale-if-error=0", unreachable("down"), 502),
+    ],
+)
+async def test_who_is_cut_off_and_may_not_send_a_stale_copy_says_504(
+    bench, directive, error, status
+) -> None:
+    """Section 5.2.2.2."""
+    bench.says(200, {"cache-control": directive})
+    await bench.visit()
+    bench.clock.advance(10)
+    bench.origin.answer = error
+    assert (await bench.visit()).status == status
 
 
 @pytest.mark.parametrize(

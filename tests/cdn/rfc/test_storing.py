@@ -41,6 +41,16 @@ async def test_must_understand_with_an_unknown_status(is_reused) -> None:
     assert not await is_reused({"cache-control": "must-understand, max-age=3600"}, status=299)
 
 
+@pytest.mark.parametrize("status", [200, 206, 301, 307, 400, 403, 404, 409, 451, 500, 503, 504])
+async def test_must_understand_with_a_known_status(is_reused, status) -> None:
+    """Section 5.2.2.3: errors have no caching requirements that could be missed."""
+    fields = {"cache-control": "must-understand, no-store, max-age=3600"}
+    if status == 206:
+        fields |= {"content-range": "bytes 0-3/10"}
+    asking = {"range": "bytes=0-3"} if status == 206 else {}
+    assert await is_reused(fields, status=status, asking=asking)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "OPTIONS", "DELETE", "TRACE", "HEAD", "FOO"])
 async def test_only_answers_to_get_are_stored(is_reused, method) -> None:
     assert not await is_reused({"cache-control": FRESH}, method=method)

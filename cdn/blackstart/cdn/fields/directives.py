@@ -19,6 +19,7 @@ _DIRECTIVE = re.compile(
     r'(?:(=)("(?:[^"\\]|\\.)*"|[^\s,"]*))?'  # its value, quoted or not
 )
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DURATIONS = frozenset({"max-age", "s-maxage", "stale-if-error", "stale-while-revalidate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,11 @@ def _unquoted(argument: str) -> str:
 
 @remembered(1024)
 def _parse_targeted(value: str) -> Directives | None:
-    """Read a targeted field strictly; None when empty or malformed: it counts as absent."""
+    """Read a targeted field strictly; None when empty or malformed: it counts as absent.
+
+    A number of seconds has to be an Integer: a String or Decimal is no number (RFC 9213
+    section 2.1).
+    """
     try:
         members = http_sf.parse(value.encode("latin-1"), tltype="dictionary")
     except (http_sf.StructuredFieldError, UnicodeEncodeError):
@@ -146,8 +151,10 @@ def _parse_targeted(value: str) -> Directives | None:
     found: dict[str, str | None] = {}
     for name, member in members.items():
         argument = member[0] if isinstance(member, tuple) else member
-        if argument is not False:
-            found[name] = None if argument is True else str(argument)
+        if argument is False:
+            continue
+        is_wrong = argument is True or (name in _DURATIONS and type(argument) is not int)
+        found[name] = None if is_wrong else str(argument)
     return _build(found, targeted=True)
 
 

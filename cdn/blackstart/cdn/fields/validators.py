@@ -8,6 +8,7 @@ from blackstart.cdn.fields.dates import parse_date
 from blackstart.cdn.message import Headers
 
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_LISTED = re.compile(rf"(?<![^\s,]){_ETAG.pattern}")
 # A modification date is strong when the response is clearly younger (section 8.8.2.2).
 STRONG_AFTER_S = 60.0
 
@@ -37,7 +38,7 @@ def lists(field: str, etag: str) -> bool:
     """Whether the If-None-Match list `field` has this tag, compared weakly, or is `*`."""
     if field.strip() == "*":
         return True
-    found = _ETAG.findall(field)
+    found = _LISTED.findall(field)
     if not found:  # Some send a tag without its quotes, and get it back so.
         found = [member.strip() for member in field.split(",")]
     return any(same_weakly(candidate, etag) for candidate in found)

@@ -21,6 +21,9 @@ _VERBATIM = frozenset(
 # Split there and stripped: one expression with the white space around them would look at a
 # long run of spaces again from each of its characters.
 _BETWEEN = re.compile(r"([,;=])")
+# Weights that say nothing, and digits of others that say nothing (RFC 9110 section 12.4.2).
+_FULL_WEIGHT = re.compile(r";q=1(?:\.0{0,3})?(?=,|$)")
+_WEIGHT = re.compile(r"(;q=0(?:\.\d{0,2}[1-9])?)\.?0{0,3}(?=,|$)")
 
 
 def vary_of(headers: Headers) -> tuple[str, ...] | None:
@@ -48,7 +51,10 @@ def matches(stored: Selecting, request: Headers) -> bool:
 
 
 def _normal(name: str, value: str | None) -> str | None:
-    """One form for values that mean the same: white space, and order and case of preferences."""
+    """One form for values that mean the same.
+
+    White space counts for nothing, nor do order, case and idle weights of preferences.
+    """
     if value is None:
         return None
     # Whoever sends long values must not fill the memory with what is remembered of them.
@@ -63,7 +69,8 @@ def _normalised(name: str, value: str) -> str:
         return value
     value = "".join([piece.strip(" \t") for piece in _BETWEEN.split(value)])
     if name in _PREFERENCES:
-        members = {member for member in value.lower().split(",") if member}
+        value = _WEIGHT.sub(r"\1", _FULL_WEIGHT.sub("", value.lower()))
+        members = {member for member in value.split(",") if member}
         return ",".join(sorted(members))
     return value
 

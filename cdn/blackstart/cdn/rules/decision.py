@@ -13,6 +13,7 @@ from blackstart.cdn.message import Request
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import Rule
 from blackstart.cdn.storage.entry import Entry
+from blackstart.errors import HopError
 
 # Preconditions that only an origin can judge (section 4.3.2).
 ORIGIN_CONDITIONS = frozenset({"if-match", "if-unmodified-since"})
@@ -158,10 +159,21 @@ def covers_errors(
         return False
     if not heard and not policy.serve_unheard:
         return False
-    if not policy.stale_if_error or entry.rules & Rule.NEVER_STALE:
+    if not policy.stale_if_error:
         return False
-    window_s = max(entry.stale_if_error_s, float(wishes.stale_if_error_s or 0))
-    return _staleness_s(entry, now) < window_s
+    wished_s = 0 if entry.rules & Rule.ONLY_AS_GRANTED else wishes.stale_if_error_s or 0
+    return _staleness_s(entry, now) < max(entry.stale_if_error_s, float(wished_s))
+
+
+def status_without_answer(error: HopError, held: Entry | None) -> int:
+    """What to say when nobody answered, and nothing stored may stand in.
+
+    Cut off from an origin that wants its page validated, a cache says 504 (section 5.2.2.2).
+    """
+    is_cut_off = error.kind in ("unreachable", "unanswered")
+    if held is not None and held.rules & Rule.ONLY_AS_GRANTED and is_cut_off:
+        return 504
+    return error.status
 
 
 def wishes_of(request: Request, policy: Policy) -> Wishes:
@@ -182,9 +194,10 @@ def _reuse(entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: b
             return Reuse(entry)
         return Refuse() if wishes.only_if_cached else Validate(entry, "request")
     staleness_s = _staleness_s(entry, now)
-    if not entry.rules & Rule.NEVER_STALE and (heard or policy.serve_unheard):
+    if heard or policy.serve_unheard:
+        advice = None if entry.rules & Rule.ONLY_AS_GRANTED else wishes.max_stale_s
         too_old = wishes.max_age_s is not None and age_s > wishes.max_age_s
-        if wishes.max_stale_s is not None and staleness_s <= wishes.max_stale_s and not too_old:
+        if advice is not None and staleness_s <= advice and not too_old:
             return Reuse(entry)
         asks_nothing = wishes.max_age_s is None and wishes.min_fresh_s is None
         if asks_nothing and staleness_s < entry.stale_while_revalidate_s and not entry.stale:

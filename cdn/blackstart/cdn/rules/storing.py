@@ -17,8 +17,11 @@ from blackstart.cdn.rules.invalidating import is_of_its_target
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.storage.entry import Entry
 
-# The final status codes whose caching requirements this cache knows (section 5.2.2.3).
-UNDERSTOOD = HEURISTIC | frozenset({201, 202, 205, 302, 303, 307})
+# The final status codes whose caching requirements this cache knows (section 5.2.2.3): those of
+# RFC 9110 section 15, and 425, 451, 506 to 508 and 510, which have none of their own.
+UNDERSTOOD = HEURISTIC | frozenset({201, 202, 205, 302, 303, 305, 307})
+UNDERSTOOD |= frozenset({*range(400, 412), 415, 421, 422, 423, 424, 425, 426, 451})
+UNDERSTOOD |= frozenset({*range(500, 509), 510})
 # These are about the request they answer: its conditions, ranges, size or sender. RFC 6585
 # forbids to store 428, 429, 431 and 511; the others would answer those who asked for less.
 ABOUT_THE_REQUEST = frozenset({304, 412, 413, 416, 417, 428, 429, 431, 511})
@@ -29,8 +32,8 @@ class Rule(IntFlag):
 
     VALIDATE = 1
     """Never reused without the origin's consent: no-cache (section 5.2.2.4)."""
-    NEVER_STALE = 2
-    """must-revalidate, proxy-revalidate, no-cache (section 4.2.4)."""
+    ONLY_AS_GRANTED = 2
+    """Stale in no window but one that the origin itself gave beside s-maxage (section 4.2.4)."""
     AUTHORIZED = 4
     """May answer requests with Authorization (section 3.5)."""
 
@@ -195,12 +198,8 @@ def _rules(directives: Directives) -> Rule:
     rules = Rule(0)
     if directives.no_cache:
         rules |= Rule.VALIDATE
-    if directives.forbids_stale or (
-        directives.s_maxage_s is not None
-        and directives.stale_if_error_s is None
-        and directives.stale_while_revalidate_s is None
-    ):
-        rules |= Rule.NEVER_STALE
+    if directives.forbids_stale or directives.s_maxage_s is not None:
+        rules |= Rule.ONLY_AS_GRANTED
     if directives.allows_authorized:
         rules |= Rule.AUTHORIZED
     return rules

@@ -19,8 +19,9 @@ from blackstart.cdn.storage.entry import Entry
 
 # What a request for the whole response must not carry.
 _SELECTIVE = VISITOR_CONDITIONS | frozenset({"range", "if-range"})
-# Fields of a 304 or a HEAD that are never taken over (section 3.2).
-_UNTOUCHED = frozenset({"content-length", "age"})
+# Fields of a 304 or a HEAD that are never taken over (section 3.2): a whole response that got
+# a Content-Range would be no whole one any more.
+_UNTOUCHED = frozenset({"content-length", "content-range", "age"})
 
 
 def validation_of(request: Request, entry: Entry) -> Request:
