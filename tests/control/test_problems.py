@@ -15,6 +15,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message
 from structlog.testing import capture_logs
 
+from blackstart.control.document import DocumentedApi
 from blackstart.control.front import put_in_front
 from blackstart.control.problems import Problem, answer, problem_responses
 from blackstart.errors import BlackstartError, ConflictError, InvalidDeployError
@@ -36,7 +37,7 @@ class Pair(BaseModel):
 
 @pytest.fixture
 def app(store: MetadataStore, manual_clock: ManualClock) -> FastAPI:
-    app = FastAPI()
+    app = DocumentedApi()
     put_in_front(app, store, clock=manual_clock, seed=Seed(4), rate_limit=0)
 
     @app.get("/api/v1/conflict", responses=problem_responses(409))
