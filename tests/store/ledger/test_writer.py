@@ -111,6 +111,30 @@ def test_a_crash_before_the_first_header_was_whole_is_as_if_it_had_not_begun(
     assert numbers(tmp_path, FIRST) == [1]
 
 
+class Folder(LocalDisk):
+    """Fails at the first sync of the folder, and counts the others."""
+
+    syncs = 0
+
+    def sync(self) -> None:
+        self.syncs += 1
+        if self.syncs == 1:
+            raise OSError(28, "No space left on device")
+        super().sync()
+
+
+def test_a_segment_that_the_folder_may_not_name_is_named_for_sure_before_it_is_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    disk = Folder(tmp_path)
+    writer = SegmentWriter(disk, POINTERS, WRITER, lambda: NOON)
+    with pytest.raises(OSError, match="No space"):
+        writer.begin(FIRST, START)
+    assert writer.resume()
+    assert disk.syncs == 2
+    writer.close()
+
+
 def test_a_crash_before_the_next_header_was_whole_continues_the_chain(
     opened: Open, writer: SegmentWriter, tmp_path: Path
 ) -> None:

@@ -155,6 +155,8 @@ class SegmentWriter:
         if text.torn:
             self._find("torn", text.name, f"{len(text.torn)} bytes")
         assert text.last is not None
+        # Whoever made it may have failed, or died, before the folder was sure to name it.
+        self._disk.sync()
         since = self._now() if text.record_count else None
         file = self._disk.open(text.name.file)
         # Suspect, so that it is cut off and synced before anything is built upon it.
