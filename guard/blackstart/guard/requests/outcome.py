@@ -16,6 +16,23 @@ DEFINITE = frozenset(
 
 no such collection or index, not the primary. Any other may come in the middle of it.
 """
+NOT_PRIMARY = frozenset({10107, 13435})
+"""Looked at before each statement, so that earlier ones may have run."""
+REFUSED_UNREAD = frozenset({13, 59, 115, 40415})
+"""What an aggregation is refused with before its first document; all else may come of a later one,
+
+when `$merge` has written a batch.
+"""
+_WRITTEN = ("n", "nInserted", "nMatched", "nUpserted", "nDeleted")
+_COUNTS = {
+    "n": "documents",
+    "nInserted": "inserted",
+    "nMatched": "matched",
+    "nModified": "modified",
+    "nUpserted": "upserted",
+    "nDeleted": "deleted",
+    "nErrors": "failed",
+}
 
 
 @dataclass(frozen=True)
@@ -24,26 +41,41 @@ class Outcome:
     text: str
 
 
-def outcome_of(answer: Mapping[str, Any], writes: Sequence[Write]) -> Outcome:
-    """What an answer says about a command with these statements."""
+def outcome_of(answer: Mapping[str, Any], writes: Sequence[Write], name: str = "") -> Outcome:
+    """What an answer says about the command of that name with these statements."""
     if answer.get("ok") not in (1, True):
         code, text = answer.get("code"), str(answer.get("errmsg", "an error without a text"))
-        state = State.NOT_EXECUTED if code in DEFINITE else State.UNKNOWN
+        state = State.NOT_EXECUTED if code in _definite(writes, name) else State.UNKNOWN
         return Outcome(state, f"the database refused it: {text} ({code})")
-    failed = answer.get("writeErrors") or ()
-    counts = _counts(answer)
+    counts = ", ".join(f"{answer[key]} {what}" for key, what in _COUNTS.items() if key in answer)
+    failed, told = _failed(answer)
     if not failed:
         concern = answer.get("writeConcernError")
         note = f"; not confirmed by all: {concern.get('errmsg')}" if concern else ""
-        return Outcome(State.EXECUTED, f"{counts}{note}")
-    first = failed[0].get("errmsg", "")
-    text = f"{counts}; {len(failed)} statements failed, the first with: {first}"
-    # A statement about many documents that failed may have changed some, and does not count them.
-    parts_unknown = any(write.many for write in writes)
-    return Outcome(State.UNKNOWN if parts_unknown else State.EXECUTED, text)
+        return Outcome(State.EXECUTED, f"{counts or 'done'}{note}")
+    text = f"{counts}; {failed} statements failed, the first with: {told}"
+    if any(write.many for write in writes):
+        # A statement about many documents that failed may have changed some, and counts none.
+        return Outcome(State.UNKNOWN, text)
+    written = any(answer.get(key) for key in _WRITTEN)
+    return Outcome(State.EXECUTED if written else State.NOT_EXECUTED, text)
 
 
-def _counts(answer: Mapping[str, Any]) -> str:
-    names = {"n": "documents", "nModified": "modified", "nErrors": "failed"}
-    parts = [f"{answer[key]} {name}" for key, name in names.items() if key in answer]
-    return ", ".join(parts) or "done"
+def _definite(writes: Sequence[Write], name: str) -> frozenset[int]:
+    """The codes by which this command says that it did nothing at all."""
+    if name == "aggregate":
+        return REFUSED_UNREAD
+    one = len(writes) == 1 and not writes[0].many and len(writes[0].documents) <= 1
+    return DEFINITE if one or not writes else DEFINITE - NOT_PRIMARY
+
+
+def _failed(answer: Mapping[str, Any]) -> tuple[int, str]:
+    """How many statements failed, and what the first says; bulkWrite tells it in a cursor."""
+    errors = answer.get("writeErrors")
+    if errors:
+        return len(errors), str(errors[0].get("errmsg", ""))
+    count = answer.get("nErrors", 0)
+    cursor = answer.get("cursor")
+    results = cursor.get("firstBatch", ()) if isinstance(cursor, Mapping) else ()
+    told = [each.get("errmsg", "") for each in results if not each.get("ok")] if count else []
+    return int(count), str(told[0]) if told else ""

@@ -50,14 +50,16 @@ class Run:
     When none is, because the guard is no more, the next start finds it unknown.
     """
 
-    def __init__(self, number: int, writes: Sequence[Write], end: End) -> None:
+    def __init__(self, number: int, name: str, writes: Sequence[Write], end: End) -> None:
+        """`name` is the command's, and `writes` are its statements."""
         self.number = number
+        self._name = name
         self._writes = writes
         self._end = end
 
     async def answered(self, answer: Mapping[str, Any]) -> None:
         """The database answered, with success or an error."""
-        await self._end(self.number, outcome_of(answer, self._writes))
+        await self._end(self.number, outcome_of(answer, self._writes, self._name))
 
     async def not_sent(self) -> None:
         """It did not get to the database at all."""
@@ -91,7 +93,7 @@ class Runner:
         except BaseException as error:
             await self._end(number, Outcome(State.NOT_EXECUTED, f"not sent: {_told(error)}"))
             raise
-        return Run(number, writes, self._end)
+        return Run(number, next(iter(request.command), ""), writes, self._end)
 
     async def run(
         self, number: int, login: Login, digest: str, writes: Sequence[Write], send: Send
