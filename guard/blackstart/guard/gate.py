@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from blackstart.guard.decisions import FAILURE, Channel, Decisions
@@ -43,6 +44,26 @@ class Redact(Protocol):
     """A command as people and the audit trail may see it."""
 
     def __call__(self, document: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class _InTransaction:
+    """A signed passage; when it was not sent, the next try is a new request."""
+
+    passage: Passage
+    transaction: Transaction
+    signed_before: int
+
+    async def answered(self, answer: Mapping[str, Any]) -> None:
+        await self.passage.answered(answer)
+
+    async def not_sent(self) -> None:
+        self.transaction.committing = False
+        self.transaction.signed = self.signed_before
+        await self.passage.not_sent()
+
+    async def lost(self) -> None:
+        await self.passage.lost()
 
 
 class GuardGate:
@@ -99,12 +120,13 @@ class GuardGate:
             passage = await self._hold(asked, verdict, transaction)
         else:
             passage = await self._pass(asked, verdict)
-        self._note_in(transaction, asked, verdict)
-        return passage
-
-    def _note_in(self, transaction: Transaction | None, asked: Asked, verdict: Verdict) -> None:
         if transaction is None:
-            return
+            return passage
+        before = transaction.signed
+        self._note_in(transaction, asked, verdict)
+        return passage and _InTransaction(passage, transaction, before)
+
+    def _note_in(self, transaction: Transaction, asked: Asked, verdict: Verdict) -> None:
         if asked.command.name == "commitTransaction":
             transaction.committing = True
         signed = verdict.decision is Decision.HOLD
