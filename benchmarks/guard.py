@@ -1,10 +1,12 @@
 """What the guard costs: reads by `_id` through it and straight, the latency it adds, idle memory.
 
-    .venv/bin/python benchmarks/guard.py [--seconds 5] [--clients 32] [--idle 1000]
+    .venv/bin/python benchmarks/guard.py [--seconds 3] [--rounds 5] [--clients 32] [--idle 1000]
 
-The database, the guard and the clients are processes of their own. The latency is
-measured against a stub that answers each question at once. All share the machine:
-read the ratios of one run.
+The guard is the real one, `blackstart guard` with its audit trail. Reads are asked for by two
+processes that share the clients: by PyMongo, as people do, and by a lean client that sends
+ready frames over raw sockets, so that the client is not what limits. The latency is measured
+with the lean client against a stub that answers each question at once. Direct and guarded take
+turns, a short while each. All share the machine: read the ratios of one run.
 """
 
 from __future__ import annotations
@@ -13,12 +15,17 @@ import argparse
 import asyncio
 import multiprocessing
 import os
+import signal
 import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +34,15 @@ import psutil
 import uvloop
 from pymongo import AsyncMongoClient
 
-from blackstart.clock import WallClock
 from blackstart.guard.logins import Logins
-from blackstart.guard.proxy.asked import Asked, Passage
-from blackstart.guard.proxy.server import Proxy
-from blackstart.guard.proxy.upstream import Upstream
-from blackstart.guard.rules import Decision, Judge, Table
-from blackstart.guard.sessions import Sessions
+from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.store import embedded_mongodb
-from blackstart.wire import CommandError, Message, WireServer
+from blackstart.wire import Message, WireServer, encode_command, parse_message
 
 DOCUMENTS = 10_000
+GENERATORS = 2
 PASSWORD = "correct horse battery"
+PROGRAM = Path(sys.executable).with_name("blackstart")
 HELLO = {
     "isWritablePrimary": True,
     "minWireVersion": 0,
@@ -51,34 +55,33 @@ HELLO = {
 }
 
 
-class Rules:
-    """The guard's judgement, without sign-off and audit."""
+@dataclass(frozen=True)
+class Guard:
+    """A running guard: where it is, and its process."""
 
-    def __init__(self) -> None:
-        table = Table.load()
-        self._judge = Judge(table)
-        self._sessions = Sessions(WallClock(), table)
+    uri: str
+    process: psutil.Process
 
-    async def admit(self, asked: Asked) -> Passage | None:
-        self._sessions.use(asked.command, asked.client.login.name)
-        if self._judge.judge(asked.command).decision is not Decision.PASS:
-            raise CommandError("IllegalOperation", "held")
-        return None
+    def cpu_s(self) -> float:
+        used = self.process.cpu_times()
+        return used.user + used.system
 
 
-def guard_process(upstream: str, port: int, logins: str) -> None:
-    async def serve() -> None:
-        sock = socket.create_server(("127.0.0.1", port), backlog=1024)
-        proxy = Proxy(
-            Upstream(upstream),
-            Logins(Path(logins)),
-            Rules(),
-            WallClock(),
-            address=f"127.0.0.1:{port}",
-        )
-        await proxy.run(sock)
-
-    uvloop.run(serve())
+@contextmanager
+def running_guard(upstream: str, folder: Path) -> Iterator[Guard]:
+    Logins(folder / "logins.json").add("ada", PASSWORD)
+    command = ["guard", "--listen", "127.0.0.1:0", "--upstream", upstream, "--data", str(folder)]
+    child = subprocess.Popen(
+        [PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        assert child.stdout is not None
+        address = child.stdout.readline().rpartition("mongodb://")[2].strip().strip("/")
+        who = f"ada:{PASSWORD.replace(' ', '%20')}"
+        yield Guard(f"mongodb://{who}@{address}/", psutil.Process(child.pid))
+    finally:
+        child.send_signal(signal.SIGTERM)
+        child.wait()
 
 
 def stub_process(port: int) -> None:
@@ -96,114 +99,216 @@ def stub_process(port: int) -> None:
     uvloop.run(serve())
 
 
+def question(number: int) -> bytes:
+    """A read by `_id` as PyMongo sends it, with a session."""
+    session = {"id": bson.Binary(number.to_bytes(16, "big"), 4)}
+    find = {"find": "numbers", "filter": {"_id": number}, "limit": 1, "singleBatch": True}
+    command = find | {"lsid": session, "$db": "bench"}
+    return encode_command(command, request_id=number + 1)
+
+
+class Lean:
+    """Connections that send ready frames and look at the length of each answer."""
+
+    def __init__(self, uri: str, clients: int) -> None:
+        self._upstream = Upstream(uri)
+        self._clients = clients
+        self._open: list[UpstreamConnection] = []
+        self._frames = [question(number) for number in range(500)]
+
+    async def start(self) -> None:
+        self._open = [await self._upstream.connect() for _ in range(self._clients)]
+        await self._open[0].send(self._frames[0])
+        answer = parse_message(await self._open[0].receive()).body.decode()
+        assert len(answer["cursor"]["firstBatch"]) == 1, answer
+
+    async def reads(self, seconds: float) -> int:
+        end = time.perf_counter() + seconds
+
+        async def ask(connection: UpstreamConnection, number: int) -> int:
+            done = 0
+            while time.perf_counter() < end:
+                number = (number * 31 + 7) % len(self._frames)
+                await connection.send(self._frames[number])
+                assert len(await connection.receive()) > 80
+                done += 1
+            return done
+
+        return sum(await asyncio.gather(*(ask(each, n) for n, each in enumerate(self._open))))
+
+    async def latency_ms(self, count: int) -> float:
+        (connection,) = self._open
+        taken = []
+        for number in range(count):
+            began = time.perf_counter()
+            await connection.send(self._frames[number % len(self._frames)])
+            await connection.receive()
+            taken.append(time.perf_counter() - began)
+        return statistics.median(taken) * 1_000
+
+
+class Driver:
+    """PyMongo, as a program would use it."""
+
+    def __init__(self, uri: str, clients: int) -> None:
+        self._client = AsyncMongoClient[dict[str, Any]](uri, maxPoolSize=clients)
+        self._clients = clients
+
+    async def start(self) -> None:
+        assert await self._client["bench"]["numbers"].find_one({"_id": 1})
+
+    async def reads(self, seconds: float) -> int:
+        end = time.perf_counter() + seconds
+        numbers = self._client["bench"]["numbers"]
+
+        async def ask(number: int) -> int:
+            done = 0
+            while time.perf_counter() < end:
+                number = (number * 31 + 7) % DOCUMENTS
+                assert await numbers.find_one({"_id": number})
+                done += 1
+            return done
+
+        return sum(await asyncio.gather(*map(ask, range(self._clients))))
+
+
+KINDS: dict[str, Callable[[str, int], Lean | Driver]] = {"lean": Lean, "PyMongo": Driver}
+
+
+def generator(kind: str, uris: Sequence[str], clients: int, orders: Connection) -> None:
+    """Reads from one of the databases for a while, whenever it is told to."""
+
+    async def work() -> None:
+        sources = [KINDS[kind](uri, clients) for uri in uris]
+        for source in sources:
+            await source.start()
+        orders.send(0)
+        while (order := await asyncio.to_thread(orders.recv)) is not None:
+            number, seconds = order
+            orders.send(await sources[number].reads(seconds))
+
+    uvloop.run(work())
+
+
 @contextmanager
-def process(target: Callable[..., None], *arguments: Any, port: int) -> Iterator[int]:
-    child = multiprocessing.get_context("spawn").Process(target=target, args=arguments, daemon=True)
+def generators(kind: str, uris: Sequence[str], clients: int) -> Iterator[list[Connection]]:
+    context = multiprocessing.get_context("spawn")
+    ends, children = [], []
+    for _ in range(GENERATORS):
+        mine, its = context.Pipe()
+        given = (kind, uris, clients // GENERATORS, its)
+        children.append(context.Process(target=generator, args=given, daemon=True))
+        children[-1].start()
+        ends.append(mine)
+    try:
+        for end in ends:
+            end.recv()
+        yield ends
+    finally:
+        for end, child in zip(ends, children, strict=True):
+            end.send(None)
+            child.join()
+
+
+def compare_reads(kind: str, direct: str, guard: Guard, clients: int, given: Any) -> None:
+    """Direct and guarded in turns; prints the median of both, and of the ratio of each round."""
+    rates: list[tuple[float, float]] = []
+    used, done = 0.0, 0
+
+    def rate(ends: list[Connection], number: int) -> float:
+        for end in ends:
+            end.send((number, given.seconds))
+        return sum(end.recv() for end in ends) / float(given.seconds)
+
+    with generators(kind, [direct, guard.uri], clients) as ends:
+        for _ in range(given.rounds):
+            straight, before = rate(ends, 0), guard.cpu_s()
+            guarded = rate(ends, 1)
+            rates.append((straight, guarded))
+            used += guard.cpu_s() - before
+            done += int(guarded * given.seconds)
+    straight, guarded = (statistics.median(each) for each in zip(*rates, strict=True))
+    ratios = sorted(through / plain for plain, through in rates)
+    print(f"reads by _id, {kind}, {clients} clients")
+    print(f"  direct {straight:.0f}/s, through the guard {guarded:.0f}/s")
+    print(
+        f"  ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}),"
+        f" CPU of the guard {used / max(done, 1) * 1e6:.0f} us a read",
+        flush=True,
+    )
+
+
+async def compare_latency(direct: str, guarded: str, rounds: int) -> None:
+    sources = [Lean(direct, 1), Lean(guarded, 1)]
+    for source in sources:
+        await source.start()
+        await source.latency_ms(500)
+    pairs = [[await source.latency_ms(1_000) for source in sources] for _ in range(rounds)]
+    straight, through = (statistics.median(each) for each in zip(*pairs, strict=True))
+    added = statistics.median(after - before for before, after in pairs)
+    print("median latency against a fast stub, one client")
+    print(f"  direct {straight:.3f} ms, through the guard {through:.3f} ms, added {added:.3f} ms")
+
+
+async def idle_mb(guard: Guard, count: int) -> None:
+    """How much the guard grows by so many connections that are logged in and do nothing."""
+    before = guard.process.memory_info().rss
+    idle = Lean(guard.uri, count)
+    await idle.start()
+    grown = (guard.process.memory_info().rss - before) / 1e6
+    print(f"{count} idle connections that are logged in")
+    print(f"  {grown:.1f} MB more, {before / 1e6:.0f} MB before", flush=True)
+
+
+async def compare_on_database(folder: Path, given: Any) -> None:
+    async with embedded_mongodb() as direct:
+        async with AsyncMongoClient[dict[str, Any]](direct) as client:
+            await client["bench"]["numbers"].insert_many(
+                {"_id": number, "text": "x" * 200} for number in range(DOCUMENTS)
+            )
+        with running_guard(direct, folder / "one") as guard:
+            await idle_mb(guard, given.idle)
+            for kind in KINDS:
+                await asyncio.to_thread(compare_reads, kind, direct, guard, given.clients, given)
+
+
+@contextmanager
+def running_stub() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    child = multiprocessing.get_context("spawn").Process(target=stub_process, args=(port,))
     child.start()
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             time.sleep(0.05)
-        yield child.pid or 0
+        yield f"mongodb://127.0.0.1:{port}/?directConnection=true"
     finally:
         child.terminate()
         child.join()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+async def compare_on_stub(folder: Path, given: Any) -> None:
+    with running_stub() as stub, running_guard(stub, folder / "two") as guard:
+        await compare_latency(stub, guard.uri, given.rounds)
+        if given.stub_reads:
+            await asyncio.to_thread(compare_reads, "lean", stub, guard, given.clients, given)
 
 
-async def rate(uri: str, clients: int, seconds: float) -> float:
-    """Reads by `_id` a second, by so many at once."""
-    async with AsyncMongoClient[dict[str, Any]](uri, maxPoolSize=clients) as client:
-        numbers = client["bench"]["numbers"]
-        done = 0
-        end = time.perf_counter() + seconds
-
-        async def read(first: int) -> None:
-            nonlocal done
-            number = first
-            while time.perf_counter() < end:
-                number = (number * 31 + 7) % DOCUMENTS
-                await numbers.find_one({"_id": number})
-                done += 1
-
-        await asyncio.gather(*(read(first) for first in range(clients)))
-        return done / seconds
-
-
-async def latency_ms(uri: str, count: int = 3_000) -> float:
-    """The median of reads one after the other."""
-    async with AsyncMongoClient[dict[str, Any]](uri) as client:
-        numbers = client["bench"]["numbers"]
-        for _ in range(200):
-            await numbers.find_one({"_id": 1})
-        taken = []
-        for _ in range(count):
-            began = time.perf_counter()
-            await numbers.find_one({"_id": 1})
-            taken.append(time.perf_counter() - began)
-        return statistics.median(taken) * 1_000
-
-
-async def both(ask: Callable[[str], Awaitable[float]], direct: str, through: str) -> Any:
-    """Alternately, so that a noisy neighbour is fair to both."""
-    pairs = [(await ask(direct), await ask(through)) for _ in range(3)]
-    return tuple(statistics.median(each) for each in zip(*pairs, strict=True))
-
-
-async def idle_mb(uri: str, pid: int, count: int) -> float:
-    """How much the guard grows by so many connections that are logged in and do nothing."""
-    before = psutil.Process(pid).memory_info().rss
-    async with AsyncMongoClient[dict[str, Any]](
-        uri, minPoolSize=count, maxPoolSize=count, maxConnecting=8
-    ) as client:
-        await client.admin.command("ping")
-        for _ in range(300):
-            await asyncio.sleep(0.2)
-            if len(psutil.Process(pid).net_connections("tcp")) >= count:
-                break
-        return (psutil.Process(pid).memory_info().rss - before) / 1e6
-
-
-async def main(seconds: float, clients: int, idle: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Logins(Path(folder) / "logins.json").add("ada", PASSWORD)
-        logins = str(Path(folder) / "logins.json")
-        async with embedded_mongodb() as direct:
-            async with AsyncMongoClient[dict[str, Any]](direct) as client:
-                await client["bench"]["numbers"].insert_many(
-                    {"_id": number, "text": "x" * 200} for number in range(DOCUMENTS)
-                )
-            port = free_port()
-            with process(guard_process, direct, port, logins, port=port) as pid:
-                uri = f"mongodb://ada:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port}/"
-                straight, guarded = await both(lambda uri: rate(uri, clients, seconds), direct, uri)
-                print(f"reads by _id, {clients} at once      {straight:8.0f}/s direct")
-                print(f"                               {guarded:8.0f}/s through the guard", end="")
-                print(f"   {guarded / straight:.2f} of direct")
-                grown = await idle_mb(uri, pid, idle)
-                print(f"{idle} idle connections         {grown:8.1f} MB")
-        stub, port = free_port(), free_port()
-        with (
-            process(stub_process, stub, port=stub),
-            process(guard_process, f"mongodb://127.0.0.1:{stub}", port, logins, port=port),
-        ):
-            uri = f"mongodb://ada:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{port}/"
-            straight, guarded = await both(
-                latency_ms, f"mongodb://127.0.0.1:{stub}/?directConnection=true", uri
-            )
-            print(f"median latency, a fast stub    {straight:8.3f} ms direct")
-            print(f"                               {guarded:8.3f} ms through the guard", end="")
-            print(f"   {guarded - straight:.3f} ms added")
+async def main(given: Any) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        if given.only != "stub":
+            await compare_on_database(Path(name), given)
+        if given.only != "database":
+            await compare_on_stub(Path(name), given)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--idle", type=int, default=1_000)
-    given = parser.parse_args()
+    parser.add_argument("--only", choices=["database", "stub"])
+    parser.add_argument("--stub-reads", action="store_true", help="Reads against the stub, too.")
     os.environ.setdefault("PYTHONHASHSEED", "0")
-    asyncio.run(main(given.seconds, given.clients, given.idle))
+    uvloop.run(main(parser.parse_args()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 from bson import ObjectId, json_util
@@ -60,6 +61,10 @@ class _Walk:
         shown = {}
         for key, value in islice(document.items(), FIELDS):
             name = str(key)
+            if type(value) in _LEAVES and self._is_ordinary(name):
+                self.characters += len(name) + 8
+                shown[name] = self._leaf(value)
+                continue
             inner = (*path, *name.split(".")) if "." in name else (*path, name)
             self.characters += len(name) + 8
             shown[name] = REDACTED if self._hides(inner) else self._shown(value, inner)
@@ -84,6 +89,10 @@ class _Walk:
         plain = _plain(value)
         self.characters += len(plain) if isinstance(plain, str) else 16
         return plain
+
+    def _is_ordinary(self, name: str) -> bool:
+        """Whether no field that is left out can end in this name, wherever it stands."""
+        return not (name in self._by_last or "." in name or name.isdigit())
 
     def _hides(self, path: tuple[str, ...]) -> bool:
         """Whether a path ends in a redacted one; operators and places in lists do not count."""
@@ -111,6 +120,8 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, str):
         return _cut(str(value))
+    if isinstance(value, float) and isfinite(value):
+        return float(value)
     if isinstance(value, ObjectId):
         return {"$oid": str(value)}
     if isinstance(value, bytes):

@@ -11,6 +11,7 @@ from blackstart.wire.limits import WireLimits
 from blackstart.wire.message import Flag, Message, Reply, Sequence
 from blackstart.wire.parsing import parse, parse_message
 from blackstart.wire.server import Answer, Handler, WireServer
+from blackstart.wire.stream import FrameStream
 
 __all__ = [
     "COMPRESSORS",
@@ -21,6 +22,7 @@ __all__ = [
     "Connections",
     "Document",
     "Flag",
+    "FrameStream",
     "Handler",
     "Header",
     "Message",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from blackstart.wire.limits import LIMITS, WireLimits
+from blackstart.wire.stream import FrameStream
 
 _BACKLOG = 512
 
@@ -21,16 +23,22 @@ class Peer:
     address: str
 
 
-Serve = Callable[[Peer, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Serve = Callable[[Peer, FrameStream], Awaitable[None]]
 
 
 class Connections:
     """Accepts connections and runs `serve` for each; what is over the limit is closed at once."""
 
     def __init__(
-        self, serve: Serve, *, max_connections: int, tls: ssl.SSLContext | None = None
+        self,
+        serve: Serve,
+        *,
+        max_connections: int,
+        limits: WireLimits = LIMITS,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._serve = serve
+        self._limits = limits
         self._max_connections = max_connections
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -42,8 +50,11 @@ class Connections:
 
     async def start(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket, which is now owned here."""
-        self._server = await asyncio.start_server(
-            self._connected, sock=sock, backlog=_BACKLOG, ssl=self._tls
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: FrameStream(self._limits, opened=self._connected),
+            sock=sock,
+            backlog=_BACKLOG,
+            ssl=self._tls,
         )
 
     async def stop(self) -> None:
@@ -66,22 +77,20 @@ class Connections:
         finally:
             await self.stop()
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, stream: FrameStream) -> None:
         if self._server is None or len(self._tasks) >= self._max_connections:
-            writer.transport.abort()
+            stream.abort()
             return
-        task = asyncio.get_running_loop().create_task(self._one(reader, writer))
+        task = asyncio.get_running_loop().create_task(self._one(stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = (writer.get_extra_info("peername") or ("unknown", 0))[:2]
+    async def _one(self, stream: FrameStream) -> None:
         try:
-            await self._serve(Peer(next(self._peers), f"{host}:{port}"), reader, writer)
+            await self._serve(Peer(next(self._peers), stream.peer), stream)
         except (ConnectionError, asyncio.CancelledError):
             # The peer is gone, or the server ends: either way there is nobody to tell.
             pass
         finally:
-            writer.transport.abort()
-            with contextlib.suppress(Exception):
-                await writer.wait_closed()
+            stream.abort()
+            await stream.wait_closed()

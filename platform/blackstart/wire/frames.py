@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 
 from blackstart.errors import WireError
-from blackstart.wire.header import HEADER_BYTES, Header
+from blackstart.wire.header import HEADER_BYTES
 from blackstart.wire.limits import LIMITS, WireLimits
+
+_LENGTH = struct.Struct("<i")
 
 
 async def read_frame(reader: asyncio.StreamReader, limits: WireLimits = LIMITS) -> bytes | None:
@@ -28,9 +31,11 @@ async def read_frame(reader: asyncio.StreamReader, limits: WireLimits = LIMITS) 
         raise WireError("the connection ended within a message") from error
 
 
-def frame_length(start: bytes, limits: WireLimits = LIMITS) -> int:
+def frame_length(start: bytes | bytearray, limits: WireLimits = LIMITS) -> int:
     """How long the message is that begins with these bytes. Raises: WireError."""
-    length = Header.decode(start).length
+    if len(start) < HEADER_BYTES:
+        raise WireError(f"a message of {len(start)} bytes has no header")
+    (length,) = _LENGTH.unpack_from(start)
     if not HEADER_BYTES <= length <= limits.message_bytes:
         raise WireError(f"a message announces {length} bytes; {limits.message_bytes} are taken")
-    return length
+    return int(length)

@@ -53,20 +53,22 @@ class Message:
     @property
     def more_to_come(self) -> bool:
         """The sender wants no answer, or sends another message after this one."""
-        return Flag.MORE_TO_COME in self.flags
+        return bool(self.flags.value & 2)
 
     @property
     def exhaust_allowed(self) -> bool:
         """The client takes several answers to this one message."""
-        return Flag.EXHAUST_ALLOWED in self.flags
+        return bool(self.flags.value & (1 << 16))
 
     @property
     def checksummed(self) -> bool:
-        return Flag.CHECKSUM_PRESENT in self.flags
+        return bool(self.flags.value & 1)
 
     @property
     def duplicates(self) -> tuple[str, ...]:
         """Paths of keys that come twice in one document, in body and sequences."""
+        if not self.sequences:
+            return self.body.duplicates
         found = list(self.body.duplicates)
         for each in self.sequences:
             for number, document in enumerate(each.documents):

@@ -17,10 +17,10 @@ from blackstart.errors import BlackstartError, WireError
 from blackstart.wire.answers import encode_answer
 from blackstart.wire.connections import Connections, Peer
 from blackstart.wire.faults import CommandError, error_document
-from blackstart.wire.frames import read_frame
 from blackstart.wire.limits import LIMITS, WireLimits
 from blackstart.wire.message import Message
 from blackstart.wire.parsing import parse_message
+from blackstart.wire.stream import FrameStream
 
 Answer = Mapping[str, Any] | bytes
 Handler = Callable[[Message], Awaitable[Sequence[Answer]]]
@@ -41,7 +41,7 @@ class WireServer:
     ) -> None:
         self._handler_for = handler_for
         self._limits = limits
-        self._open = Connections(self._serve, max_connections=max_connections)
+        self._open = Connections(self._serve, max_connections=max_connections, limits=limits)
         self._answers = itertools.count(1)
 
     @property
@@ -61,19 +61,16 @@ class WireServer:
         """Serve until cancelled, as SIGTERM does through `service.run`; then stop."""
         await self._open.run(sock, ready)
 
-    async def _serve(
-        self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        coming = asyncio.ensure_future(read_frame(reader, self._limits))
+    async def _serve(self, peer: Peer, stream: FrameStream) -> None:
+        coming = asyncio.ensure_future(stream.receive())
         try:
             handler = self._handler_for(peer)
             while (frame := await coming) is not None:
                 message = parse_message(frame, self._limits)
                 # Read ahead, so that it is noticed when the client goes away meanwhile.
-                coming = asyncio.ensure_future(read_frame(reader, self._limits))
+                coming = asyncio.ensure_future(stream.receive())
                 for answer in await _unless_gone(self._answer(handler, message), coming):
-                    writer.write(answer)
-                    await writer.drain()
+                    await stream.send(answer)
         except WireError as error:
             _log.info("a connection spoke no MongoDB", peer=peer.address, reason=error.message)
         finally:

@@ -22,6 +22,7 @@ from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.guard.rules import Command
 from blackstart.wire import (
     CommandError,
+    FrameStream,
     Message,
     Peer,
     WireLimits,
@@ -29,7 +30,6 @@ from blackstart.wire import (
     error_document,
     parse,
     parse_message,
-    read_frame,
 )
 from blackstart.wire.limits import LIMITS
 from blackstart.wire.parsing import HANDSHAKES, plain_frame
@@ -85,13 +85,10 @@ class _Once:
 class Connection:
     """Serves one client until it leaves, speaks no MongoDB, or the database is lost."""
 
-    def __init__(
-        self, house: House, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def __init__(self, house: House, peer: Peer, stream: FrameStream) -> None:
         self._house = house
         self._peer = peer
-        self._reader = reader
-        self._writer = writer
+        self._stream = stream
         self._handshake = Handshake(house.logins)
         self._client: Client | None = None
         self._application = ""
@@ -114,8 +111,11 @@ class Connection:
                 self._upstream.close()
 
     async def _next(self) -> Message | None:
-        async with asyncio.timeout(None if self._client else LOGIN_TIMEOUT_S):
-            frame = await read_frame(self._reader, self._house.limits)
+        if self._client is not None:
+            frame = await self._stream.receive()
+        else:
+            async with asyncio.timeout(LOGIN_TIMEOUT_S):
+                frame = await self._stream.receive()
         return None if frame is None else parse_message(frame, self._house.limits)
 
     async def _one(self, message: Message) -> None:
@@ -131,7 +131,7 @@ class Connection:
         except BlackstartError as error:
             answer = error_document("UnknownError", str(error))
         if answer is not None and not message.more_to_come:
-            await self._send(
+            await self._stream.send(
                 encode_answer(message, answer, request_id=next(self._numbers) & 0x7FFF_FFFF)
             )
 
@@ -181,7 +181,7 @@ class Connection:
         return Client(self._peer, login, self._application, self._is_gone)
 
     def _is_gone(self) -> bool:
-        return self._reader.at_eof() or self._writer.is_closing()
+        return self._stream.is_gone
 
     async def _ask(self, client: Client, message: Message) -> None:
         """Put a command to the gate, and pass it and its answers on if it may run."""
@@ -209,14 +209,14 @@ class Connection:
         self, upstream: UpstreamConnection, command: Command, client: Client, passage: _Once
     ) -> None:
         """The answers as they come: one, or several where the client takes several."""
-        looks = passage.is_awaited or command.name in _OPENS_CURSORS
+        looks = passage.is_awaited or _may_open_cursor(command)
         more = True
         while more:
             frame = await upstream.receive()
             more = _more_to_come(frame)
             if looks:
                 await self._look(frame, client, None if more else passage)
-            await self._send(frame)
+            await self._stream.send(frame)
 
     async def _look(self, frame: bytes, client: Client, passage: _Once | None) -> None:
         """Note the cursor an answer names, and tell whoever waits for the last one."""
@@ -235,16 +235,20 @@ class Connection:
             self._upstream = await self._house.upstream.connect()
         return self._upstream
 
-    async def _send(self, frame: bytes) -> None:
-        self._writer.write(frame)
-        await self._writer.drain()
-
 
 def _unambiguous(message: Message) -> dict[str, Any]:
     """Raises: CommandError for a command with a key that comes twice."""
     if message.duplicates or message.sequences:
         raise CommandError("FailedToParse", f"{message.command} is not as drivers send it")
     return message.body.decode()
+
+
+def _may_open_cursor(command: Command) -> bool:
+    """Whether its answer may name a cursor.
+
+    One that is missed belongs to nobody, and nobody can read on in it.
+    """
+    return command.name in _OPENS_CURSORS and command.body.get("singleBatch") is not True
 
 
 def _more_to_come(frame: bytes) -> bool:

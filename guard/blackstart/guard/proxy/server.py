@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from blackstart.guard.proxy.greeting import Greeting
 from blackstart.guard.proxy.own import OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.upstream import Upstream
-from blackstart.wire import Connections, Peer
+from blackstart.wire import Connections, FrameStream, Peer
 
 MAX_CONNECTIONS = 2_000
 
@@ -40,7 +39,9 @@ class Proxy:
         self._greeting = Greeting(upstream, clock, address)
         self.cursors = Cursors() if cursors is None else cursors
         self._house = House(upstream, self._greeting, logins, gate, self.cursors, own)
-        self._connections = Connections(self._serve, max_connections=max_connections, tls=tls)
+        self._connections = Connections(
+            self._serve, max_connections=max_connections, limits=self._house.limits, tls=tls
+        )
 
     def __len__(self) -> int:
         """How many connections are open."""
@@ -60,7 +61,5 @@ class Proxy:
         finally:
             self._greeting.close()
 
-    async def _serve(
-        self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await Connection(self._house, peer, reader, writer).serve()
+    async def _serve(self, peer: Peer, stream: FrameStream) -> None:
+        await Connection(self._house, peer, stream).serve()

@@ -17,10 +17,9 @@ from scramp import ScramClient, ScramException
 
 from blackstart.errors import DatabaseError, WireError
 from blackstart.guard.logins import MECHANISM
-from blackstart.wire import Message, encode_command, parse_message, read_frame
+from blackstart.wire import FrameStream, Message, encode_command, parse_message
 
 CONNECT_TIMEOUT_S = 5.0
-STREAM_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -35,23 +34,21 @@ class Credentials:
 class UpstreamConnection:
     """One connection to the database; frames go in and come out as they are."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, stream: FrameStream) -> None:
+        self._stream = stream
         self._requests = itertools.count(1)
 
     async def send(self, frame: bytes) -> None:
         """Raises: DatabaseError when the connection is gone; what was sent may have arrived."""
         try:
-            self._writer.write(frame)
-            await self._writer.drain()
+            await self._stream.send(frame)
         except OSError as error:
             raise _lost(error) from error
 
     async def receive(self) -> bytes:
         """The next frame. Raises: DatabaseError, also when the database closed."""
         try:
-            frame = await read_frame(self._reader)
+            frame = await self._stream.receive()
         except (WireError, OSError) as error:
             raise _lost(error) from error
         if frame is None:
@@ -68,7 +65,7 @@ class UpstreamConnection:
             raise _lost(error) from error
 
     def close(self) -> None:
-        self._writer.transport.abort()
+        self._stream.abort()
 
 
 class Upstream:
@@ -101,12 +98,12 @@ class Upstream:
         host, port = await self._primary()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_connection(
-                    host, port, ssl=self._tls, limit=STREAM_BYTES
+                _, stream = await asyncio.get_running_loop().create_connection(
+                    FrameStream, host, port, ssl=self._tls
                 )
         except (OSError, TimeoutError) as error:
             raise DatabaseError(f"no connection to the database at {host}:{port}") from error
-        connection = UpstreamConnection(reader, writer)
+        connection = UpstreamConnection(stream)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._log_in(connection)

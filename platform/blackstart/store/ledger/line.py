@@ -19,6 +19,8 @@ from typing import Any
 SUM_HEX = 32
 """Hex digits of SHA-256 that a checksum keeps: 128 bits."""
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+"""Made once: `json.dumps` would make one for each line."""
 _SHAPE = re.compile(rb'(\{.*),"sum":"([0-9a-f]{%d})"\}' % SUM_HEX)
 _SUM = re.compile(rf"[0-9a-f]{{{SUM_HEX}}}")
 
@@ -47,7 +49,7 @@ class Line:
 def write_line(fields: Mapping[str, Any], last: Position) -> tuple[bytes, Position]:
     """The line that follows `last`, with its newline, and where the chain then stands."""
     whole = {"seq": last.seq + 1, **fields, "after": last.sum}
-    body = json.dumps(whole, separators=(",", ":"), ensure_ascii=True).encode()[:-1]
+    body = _encode(whole).encode()[:-1]
     checksum = _checksum(body)
     return b'%b,"sum":"%b"}\n' % (body, checksum.encode()), Position(last.seq + 1, checksum)
 

@@ -39,7 +39,8 @@ SHIP_GRACE_S = 3.0
 
 Result = TypeVar("Result")
 Given = TypeVar("Given", bound=Entry)
-_Waiting = tuple[Entry, asyncio.Future[None]]
+_Waiting = tuple[Entry, asyncio.Future[None] | None]
+"""A record, and who waits for it; nobody waits for a note."""
 
 
 class FileLedger(Generic[Given]):
@@ -82,7 +83,8 @@ class FileLedger(Generic[Given]):
 
     async def record(self, record: Given) -> None:
         """Durable on the local disk when this returns. Raises: StorageError."""
-        done = self._wait(record)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wait(record, done)
         self._urgent.set()
         await done
 
@@ -94,7 +96,7 @@ class FileLedger(Generic[Given]):
         """
         if len(self._waiting) >= MAX_NOTES:
             raise StorageError(f"the {self._title} is not written fast enough")
-        self._wait(record).add_done_callback(_heard)
+        self._wait(record, None)
         if self._failed:
             raise StorageError(self._failed, hint=self._writer.ledger.refusal)
 
@@ -225,14 +227,12 @@ class FileLedger(Generic[Given]):
         else:
             self._stored_head = head
 
-    def _wait(self, record: Given) -> asyncio.Future[None]:
+    def _wait(self, record: Given, done: asyncio.Future[None] | None) -> None:
         if self._closed:
             raise StorageError(f"the {self._title} is closed", hint="the server is about to end")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((record, done))
         if not _runs(self._writing):
             self._writing = asyncio.ensure_future(self._write_waiting())
-        return done
 
     async def _on_disk(self, call: Callable[..., Result], *arguments: object) -> Result:
         try:
@@ -250,7 +250,7 @@ class FileLedger(Generic[Given]):
     def _resolve(self, batch: Sequence[_Waiting], error: BaseException | None) -> None:
         """Each who waits gets an error of his own: raised twice, one mixes up two stories."""
         for _, done in batch:
-            if done.done():
+            if done is None or done.done():
                 continue
             if error is None:
                 done.set_result(None)
@@ -261,12 +261,6 @@ class FileLedger(Generic[Given]):
                 done.cancel()
             else:
                 done.set_exception(error)
-
-
-def _heard(done: asyncio.Future[None]) -> None:
-    """A note's failure is told by the next one."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _runs(work: asyncio.Future[None] | None) -> bool:
