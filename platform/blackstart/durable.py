@@ -6,8 +6,10 @@ The calls block; they are for settings, journals and keys, not for blobs.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -16,11 +18,18 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     Whoever reads meanwhile sees the old file or the new one. Raises: OSError,
     and then the old file is as it was.
     """
+    with replacing_file(path, mode=mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """As `replace_file`, for what is written bit by bit: it counts when the block ends well."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pytest
 from tests.conftest import LOST, START_S, ManualClock, Purges, Recorder, manifest_of, sha1_of
 
-from blackstart.cli.pointer_log_options import read_since
+from blackstart.cli.ledgers import read_since
 from blackstart.control.deploys import DeployService
 from blackstart.control.publish import Publisher
 from blackstart.errors import UsageError

@@ -110,8 +110,7 @@ def _settings(given: dict[str, Any]) -> tuple[GuardSettings, RecoverySettings]:
     if not settings.mongodb_uri:
         hint = "blackstart guard --upstream mongodb://127.0.0.1:27017"
         raise UsageError("a guard of which database?", hint=hint)
-    if not settings.object_store:
-        settings.object_store = str(settings.guard_data / "objects")
+    settings.object_store = settings.objects()
     settings.needed_object_store()
     return settings, load(RecoverySettings, object_store=settings.object_store)
 

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from blackstart.cli.audit import audit
 from blackstart.cli.build import build
 from blackstart.cli.cdn import cdn
 from blackstart.cli.drill import drill
@@ -49,6 +50,7 @@ app.add_typer(recover)
 app.add_typer(pointer_log)
 app.add_typer(snapshot)
 app.add_typer(guard)
+app.add_typer(audit)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

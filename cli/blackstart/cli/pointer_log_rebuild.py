@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackstart.cli.pointer_log_options import AsJson, hint_at, the_settings
+from blackstart.cli.ledgers import AsJson, hint_at
+from blackstart.cli.pointer_log_options import WORDS, the_settings
 
 if TYPE_CHECKING:
     from blackstart.recovery.from_log import NotRebuilt, Rebuilt
@@ -46,7 +47,7 @@ def rebuild(
         print_json([_as_fields(outcome) for outcome in outcomes])
     else:
         _print(outcomes)
-    hint_at(problems)
+    hint_at(problems, WORDS)
     if any(outcome.what in (NOT, CHANGED) for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackstart.cli.pointer_log_options import AsJson, hint_at, read_since, the_settings
+from blackstart.cli.ledgers import AsJson, hint_at, newest, read_since
+from blackstart.cli.pointer_log_options import WORDS, the_settings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -68,7 +68,7 @@ def show(
         print("the log has no such pointer", file=sys.stderr)
     if more:
         print(f"there are {more:,} older ones: give --limit", file=sys.stderr)
-    hint_at(problems)
+    hint_at(problems, WORDS)
 
 
 def as_fields(pointer: LoggedPointer) -> dict[str, Any]:
@@ -87,18 +87,11 @@ async def _read(wanted: _Wanted) -> tuple[list[LoggedPointer], int, list[LogProb
 
     _, objects, folder = the_settings()
     reading = read_pointer_log(objects, folder)
-    newest: list[tuple[Any, LoggedPointer]] = []
-    count = 0
-    async for pointer in reading:
-        if wanted.takes(pointer):
-            count += 1
-            entry = ((pointer.at, pointer.segment, pointer.seq, count), pointer)
-            if len(newest) < wanted.limit:
-                heapq.heappush(newest, entry)
-            else:
-                heapq.heappushpop(newest, entry)
-    found = [pointer for _, pointer in sorted(newest, key=lambda each: each[0], reverse=True)]
-    return found, count - len(found), reading.problems
+    taken = (pointer async for pointer in reading if wanted.takes(pointer))
+    found, more = await newest(
+        taken, wanted.limit, lambda pointer: (pointer.at, pointer.segment, pointer.seq)
+    )
+    return found, more, reading.problems
 
 
 def _print(pointers: list[LoggedPointer]) -> None:

@@ -58,6 +58,10 @@ class GuardSettings(Settings):
         """Whether a button that somebody presses in the channel can reach this guard."""
         return self.guard_http != NO_PAGE and bool(self.guard_signing_secret.get_secret_value())
 
+    def objects(self) -> str:
+        """The object store that the audit trail goes to: in the guard's folder unless named."""
+        return self.object_store or str(self.guard_data / "objects")
+
     def address(self, host: str, port: int) -> str:
         """Where clients reach a guard that listens there, as HOST:PORT.
 
