@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from blackstart.cli.snapshot_diff import diff
+from blackstart.cli.snapshot_find import find
 from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_mount import mount
 from blackstart.cli.snapshot_prune import prune
+from blackstart.cli.snapshot_restore import restore, undo
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
 from blackstart.cli.snapshot_verify import verify
@@ -22,5 +25,9 @@ snapshot.command()(take)
 snapshot.command("list")(list_snapshots)
 snapshot.command()(show)
 snapshot.command()(verify)
+snapshot.command()(find)
 snapshot.command()(mount)
+snapshot.command()(diff)
+snapshot.command()(restore)
+snapshot.command()(undo)
 snapshot.command()(prune)

@@ -9,9 +9,12 @@ import typer
 
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
+    Before,
     SnapshotId,
+    choose,
     complain,
     load_settings,
+    moment_of,
     open_snapshots,
 )
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from blackstart.recovery.settings import RecoverySettings
-    from blackstart.recovery.snapshots import Snapshot, SnapshotReader, Snapshots
+    from blackstart.recovery.snapshots import Snapshot
 
 
 def mount(
@@ -28,10 +31,7 @@ def mount(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, metavar="P", help="On 127.0.0.1; 0 takes a free one.")
     ] = 0,
-    before: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="With `newest`: the last one taken before, in ISO 8601."),
-    ] = None,
+    before: Before = None,
 ) -> None:
     """Read a snapshot with mongosh, Compass or any driver; nothing is restored. Ctrl-C ends it.
 
@@ -42,7 +42,7 @@ def mount(
     settings = load_settings()
     service.configure_logs("warning", settings.log_format)
     with service.bind(f"127.0.0.1:{port}") as sock:
-        service.run(_serve(settings, snapshot_id, _moment(before, snapshot_id), sock))
+        service.run(_serve(settings, snapshot_id, moment_of(before, snapshot_id), sock))
     raise typer.Exit(ENDED_BY_SIGTERM)
 
 
@@ -54,7 +54,7 @@ async def _serve(
     from blackstart.seed import Seed
 
     snapshots = open_snapshots(settings)
-    reader = await _open(snapshots, wanted, before, settings.database)
+    reader = await snapshots.open(await choose(snapshots, wanted, before, settings.database))
     snapshot = reader.snapshot
     served = Mount(
         reader,
@@ -65,46 +65,6 @@ async def _serve(
     )
     address = f"mongodb://127.0.0.1:{sock.getsockname()[1]}/{snapshot.database}"
     await served.run(sock, lambda: _say(snapshot, f"{address}?directConnection=true"))
-
-
-async def _open(
-    snapshots: Snapshots, wanted: str, before: datetime | None, database: str
-) -> SnapshotReader:
-    """Raises: NotFoundError when there is none."""
-    from blackstart.errors import NotFoundError
-
-    if before is None:
-        return await snapshots.open(await snapshots.resolve(wanted, database))
-    listing = await snapshots.listing()
-    found = [
-        each.id
-        for each in listing.snapshots
-        if each.database == database and each.taken_at < before
-    ]
-    if not found:
-        raise NotFoundError(
-            f"no snapshot of {database} was taken before {before:%Y-%m-%d %H:%M:%S} UTC",
-            hint="`blackstart snapshot list` shows them",
-        )
-    return await snapshots.open(found[-1])
-
-
-def _moment(text: str | None, wanted: str) -> datetime | None:
-    """Raises: UsageError when it is no time, or goes with a snapshot that is named."""
-    from datetime import UTC, datetime
-
-    from blackstart.errors import UsageError
-
-    if text is None:
-        return None
-    if wanted != "newest":
-        raise UsageError("--before goes with `newest` only")
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        hint = "write it as 2017-02-02T17:17:00Z"
-        raise UsageError(f"--before: {text!r} is no time", hint=hint) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _say(snapshot: Snapshot, address: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from datetime import datetime
 
     from blackstart.recovery.settings import RecoverySettings
-    from blackstart.recovery.snapshots import Snapshot, Snapshots
+    from blackstart.recovery.snapshots import Gap, Snapshot, Snapshots
     from blackstart.store import MetadataStore
 
 ENDED_BY_SIGTERM = 143
@@ -23,6 +26,19 @@ SnapshotId = Annotated[
         metavar="ID", help="As `snapshot list` shows it, the beginning of it, or `newest`."
     ),
 ]
+
+Before = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="With `newest`: the last one taken before, in ISO 8601."),
+]
+Collections = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--collection", metavar="NAME", help="Only this one (repeatable).", show_default=False
+    ),
+]
+TROUBLE = 3
+"""The exit code of a command whose 1 is an answer, when it could not find the answer."""
 
 
 def load_settings() -> RecoverySettings:
@@ -64,6 +80,47 @@ async def open_database(settings: RecoverySettings) -> AsyncIterator[MetadataSto
         yield store
 
 
+async def choose(snapshots: Snapshots, wanted: str, before: datetime | None, database: str) -> str:
+    """The id of the snapshot that is meant. Raises: NotFoundError when there is none."""
+    from blackstart.errors import NotFoundError
+
+    if before is None:
+        return await snapshots.resolve(wanted, database)
+    listing = await snapshots.listing()
+    found = [
+        each.id
+        for each in listing.snapshots
+        if each.database == database and each.taken_at < before
+    ]
+    if not found:
+        raise NotFoundError(
+            f"no snapshot of {database} was taken before {before:%Y-%m-%d %H:%M:%S} UTC",
+            hint="`blackstart snapshot list` shows them",
+        )
+    return found[-1]
+
+
+def moment_of(text: str | None, wanted: str) -> datetime | None:
+    """What `--before` says.
+
+    Raises: UsageError when it is no time, or goes with a snapshot that is named.
+    """
+    from datetime import UTC, datetime
+
+    from blackstart.errors import UsageError
+
+    if text is None:
+        return None
+    if wanted != "newest":
+        raise UsageError("--before goes with `newest` only")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        hint = "write it as 2017-02-02T17:17:00Z"
+        raise UsageError(f"--before: {text!r} is no time", hint=hint) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
 def row_of(snapshot: Snapshot) -> dict[str, Any]:
     """A snapshot as JSON."""
     return {
@@ -81,6 +138,39 @@ def row_of(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def trouble() -> Iterator[None]:
+    """Ends with 3 when the body fails, and not with 1, which is an answer."""
+    from blackstart.errors import BlackstartError, UsageError
+
+    try:
+        yield
+    except UsageError:
+        raise
+    except BlackstartError as error:
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        raise typer.Exit(TROUBLE) from error
+
+
+def complain_of_gaps(gaps: Sequence[Gap]) -> None:
+    """Name what could not be read of a snapshot, and how many documents that is."""
+    from blackstart.cli.units import counted
+    from blackstart.recovery.exact import extended_json
+    from blackstart.recovery.snapshots.documents import id_document
+
+    for gap in gaps:
+        chunk = gap.chunk
+        first, last = (
+            json.dumps(extended_json(id_document(end)).get("_id"))
+            for end in (chunk.first_id, chunk.last_id)
+        )
+        complain(
+            f"NOT READ: {counted(chunk.count, 'document')} of {gap.collection}, "
+            f"_id {first} to {last}"
+        )
+        complain(f"  {gap.why}")
+
+
 def complain(what: str) -> None:
     """Say on stderr what must not be overlooked."""
     from rich.text import Text
@@ -96,7 +186,7 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr that people in a terminal see; what it gives is told of progress."""
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from blackstart.cli.console import err
+    from blackstart.cli.console import err, out
 
     with Progress(
         *Progress.get_default_columns()[:2],
@@ -105,6 +195,8 @@ def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         console=err,
         transient=True,
         disable=not err.is_terminal,
+        # What is piped on would otherwise end up on stderr.
+        redirect_stdout=out.is_terminal,
     ) as progress:
         task = progress.add_task(what, total=total)
         yield lambda count: progress.advance(task, count)

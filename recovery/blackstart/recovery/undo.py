@@ -13,7 +13,7 @@ from blackstart.errors import BlackstartError, ConflictError
 from blackstart.model import BuildState
 from blackstart.recovery.apply.change import Outcome, Swap, Tally
 from blackstart.recovery.apply.deeds import METADATA, Deeds
-from blackstart.recovery.apply.journal import Change, Journal, RunRecord, Runs, plan_of
+from blackstart.recovery.apply.journal import SNAPSHOT, Change, Journal, RunRecord, Runs, plan_of
 from blackstart.recovery.apply.run import Report, told
 from blackstart.recovery.exact import from_json, same
 from blackstart.recovery.find import Progress, nobody_watches
@@ -66,6 +66,11 @@ class Undoer:
             return Report(run, tally, resumed=record.undo_began)
 
     def _check(self, record: RunRecord) -> None:
+        if SNAPSHOT in record.header:
+            raise ConflictError(
+                f"run {record.run} brought documents back from a snapshot",
+                hint=f"take it back with `blackstart snapshot undo {record.run}`",
+            )
         database = record.header.get("database")
         if database != self._store.database.name:
             raise ConflictError(

@@ -28,6 +28,8 @@ from blackstart.store.ledger.disk import Disk, LocalDisk, OpenFile
 from blackstart.store.ledger.line import START, Position, read_line, write_line
 
 SUFFIX = ".jsonl"
+SNAPSHOT = "snapshot"
+"""A key of the first line of a run that is of no plan, but brings documents back: from where."""
 Change = dict[str, Any]
 """One deploy of an intent: `deploy`, `route`, `before` and `after`, as in the plan."""
 

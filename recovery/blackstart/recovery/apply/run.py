@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, TypeVar
 
 from pymongo.errors import PyMongoError
 
@@ -23,6 +23,7 @@ from blackstart.recovery.plan import Entry, PlanFile
 from blackstart.recovery.sources import Route
 
 Verdicts = dict[str, Verdict]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,8 @@ def _check_digest(plan: PlanFile, record: RunRecord | None) -> None:
 
 
 async def told(
-    work: Awaitable[Tally], *, hint: str = "apply the same plan again to go on"
-) -> Tally:
+    work: Awaitable[Result], *, hint: str = "apply the same plan again to go on"
+) -> Result:
     """What comes of some work. Raises: DatabaseError when the database fails meanwhile."""
     try:
         return await work

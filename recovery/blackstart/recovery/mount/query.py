@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from blackstart.recovery.mount.budget import Budget
@@ -42,7 +42,9 @@ class Query:
         """Whether all documents of the collection match."""
         return self._matches_all
 
-    async def run(self, source: Source, collection: str, budget: Budget) -> AsyncIterator[Found]:
+    async def run(
+        self, source: Source, collection: str, budget: Budget
+    ) -> AsyncGenerator[Found, None]:
         """The documents, in order. A collection that is not there has none."""
         if collection not in source.collections():
             return

@@ -3,6 +3,7 @@
 from blackstart.recovery.snapshots.collecting import Collector, Pruning
 from blackstart.recovery.snapshots.intervals import Every
 from blackstart.recovery.snapshots.manifest import Chunk, Manifest, Snapshot, SnapshotCollection
+from blackstart.recovery.snapshots.patient import Gap, PatientReader
 from blackstart.recovery.snapshots.reading import SnapshotReader
 from blackstart.recovery.snapshots.retention import Keep
 from blackstart.recovery.snapshots.schedule import Outcome, Schedule
@@ -17,11 +18,13 @@ __all__ = [
     "Damage",
     "DamagedSnapshot",
     "Every",
+    "Gap",
     "Keep",
     "Kind",
     "Listing",
     "Manifest",
     "Outcome",
+    "PatientReader",
     "Pruning",
     "Schedule",
     "Sealer",

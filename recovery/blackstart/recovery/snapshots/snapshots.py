@@ -29,6 +29,7 @@ from blackstart.recovery.snapshots.manifest import (
     decode,
     decode_summary,
 )
+from blackstart.recovery.snapshots.patient import PatientReader
 from blackstart.recovery.snapshots.reading import SnapshotReader
 from blackstart.recovery.snapshots.sealing import Sealer
 from blackstart.recovery.snapshots.source import Database
@@ -142,6 +143,10 @@ class Snapshots:
     async def open(self, snapshot_id: str) -> SnapshotReader:
         """Read a manifest, and no more. Raises: as `manifest`."""
         return SnapshotReader(await self.manifest(snapshot_id), self.chunks)
+
+    async def open_patiently(self, snapshot_id: str) -> PatientReader:
+        """As `open`, for whoever goes on past damaged chunks. Raises: as `manifest`."""
+        return PatientReader(await self.manifest(snapshot_id), self.chunks)
 
     async def deploys(self, snapshot: Snapshot) -> AsyncIterator[dict[str, Any]]:
         """Every deploy document in a snapshot, in `_id` order, as the database gives it."""

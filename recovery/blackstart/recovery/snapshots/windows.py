@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from obstore.store import MemoryStore
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 async def in_order(
     items: Iterable[Item], step: Callable[[Item], Awaitable[Result]], at_once: int
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """What `step` makes of each item, in the order of the items, `at_once` of them under way.
 
     None goes on when this ends early. With one at once no task is made: a virtual clock wants
