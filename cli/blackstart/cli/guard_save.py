@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NOTHING_TO_SAVE = "nothing: it changes no documents"
 _STATEMENTS = {"update": ("updates", "q"), "delete": ("deletes", "q")}
+_CUT = re.compile(r"^\([\w ]+\)$|^\.\.\.( and \d+ more)?$| \.\.\.$")
+"""What stands for a value that people do not see, or not whole: redacted, bytes, long, many."""
 
 
 class Saver:
@@ -75,4 +78,13 @@ def _filter_of(request: Request) -> dict[str, Any] | None:
     if not isinstance(statement, dict) or statement.get("upsert"):
         return None
     found = statement.get(key)
-    return found if isinstance(found, dict) and "(redacted)" not in json.dumps(found) else None
+    return found if isinstance(found, dict) and _is_whole(found) else None
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether nothing was redacted or cut: a filter with a part left out is another one."""
+    if isinstance(value, dict):
+        return "..." not in value and all(_is_whole(each) for each in value.values())
+    if isinstance(value, list):
+        return all(_is_whole(each) for each in value)
+    return not isinstance(value, str) or _CUT.search(value) is None

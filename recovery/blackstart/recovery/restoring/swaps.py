@@ -193,8 +193,11 @@ async def _lost_races(
     there = await read(collection, [swap.id for swap in sent])
     lost: dict[str, Verdict] = {}
     for number, swap in enumerate(sent):
-        verdict = swap.judge(there.get(swap.key)) or (Outcome.CHANGED, "it changed meanwhile")
-        stands = verdict[0] is Outcome.ALREADY
-        if stands == (number in refused) or swap.expect is None:
-            lost[swap.name] = verdict
+        verdict = swap.judge(there.get(swap.key))
+        if number in refused:
+            # Refused for what is there, and not for what the database forbids.
+            if verdict is not None and swap.expect is None:
+                lost[swap.name] = verdict
+        elif verdict is None or verdict[0] is not Outcome.ALREADY:
+            lost[swap.name] = verdict or (Outcome.CHANGED, "it changed meanwhile")
     return lost
