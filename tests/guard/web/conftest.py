@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -121,11 +121,24 @@ class Browser:
         return await self.post(f"/requests/{request}/{word}", hidden | fields)
 
 
-Serve = Callable[..., Any]
+Serve = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file of logins: ada asks, bob reviews; ada has a second account that could."""
+    path = tmp_path_factory.mktemp("people") / "logins.json"
+    logins = Logins(path)
+    logins.add("ada", PASSWORD)
+    logins.add("ada2", PASSWORD, person="ada", roles=[Role.REVIEWER])
+    logins.add("bob", PASSWORD, roles=[Role.REVIEWER])
+    logins.add("eve", PASSWORD)
+    logins.add("control", PASSWORD, roles=[Role.SERVICE, Role.REVIEWER])
+    return path.read_bytes()
 
 
 @pytest.fixture
-def serve(mongodb_uri: str, store: Any, tmp_path: Path, until: Any) -> Serve:
+def serve(mongodb_uri: str, store: Any, tmp_path: Path, people: bytes, until: Any) -> Serve:
     """Runs a guard with its page; takes settings."""
 
     @asynccontextmanager
@@ -136,16 +149,8 @@ def serve(mongodb_uri: str, store: Any, tmp_path: Path, until: Any) -> Serve:
             for number in range(20)
         )
         folder = tmp_path / "guard"
-        logins = Logins(Places(folder).logins)
-        for name, person, roles in (
-            ("ada", "ada", []),
-            ("ada2", "ada", [Role.REVIEWER]),
-            ("bob", "bob", [Role.REVIEWER]),
-            ("eve", "eve", []),
-            ("control", "control", [Role.SERVICE, Role.REVIEWER]),
-        ):
-            if logins.find(name) is None:
-                logins.add(name, PASSWORD, person=person, roles=roles)
+        folder.mkdir(exist_ok=True)
+        Places(folder).logins.write_bytes(people)
         settings = GuardSettings(
             mongodb_uri=mongodb_uri, guard_data=folder, guard_wait_s=30.0, **given
         )
@@ -158,11 +163,15 @@ def serve(mongodb_uri: str, store: Any, tmp_path: Path, until: Any) -> Serve:
             parts = Parts(own, _save, ObjectStore.open("memory://"), clock, Seed.from_entropy())
             guard = await stack.enter_async_context(open_guard(settings, parts, address))
             ready = asyncio.Event()
-            running = asyncio.create_task(guard.run(sock, page_sock, ready=ready.set))
+            cert = settings.guard_tls_cert
+            running = asyncio.create_task(
+                guard.run(sock, page_sock, tls_cert=cert, ready=ready.set)
+            )
             stack.push_async_callback(_end, running)
             await ready.wait()
             book = Book(RequestFolder(Places(folder).requests), clock)
-            site = Site(url_of(page_sock), address, store.database.name, folder, book, until)
+            url = url_of(page_sock, "http" if cert is None else "https")
+            site = Site(url, address, store.database.name, folder, book, until)
             try:
                 yield site
             finally:
