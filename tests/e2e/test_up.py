@@ -69,3 +69,8 @@ def test_a_repository_that_is_none_is_told_by_the_build(
     path = f"/builds/{started['id']}"
     until(lambda: up.api("GET", path)["state"] == "error", "the build fails")
     assert "no such folder" in up.api("GET", path)["error"]
+
+
+def test_a_snapshot_is_taken_without_being_asked_for(up: Any, until: Callable[..., Any]) -> None:
+    manifests = Path(up.addresses["object_store"]) / "snapshots/manifests"
+    until(lambda: list(manifests.glob("*Z-*")), "the schedule takes the first one")

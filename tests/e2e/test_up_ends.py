@@ -19,7 +19,7 @@ def test_kill_9_leaves_no_process_and_no_temporary_folder(
     start: Callable[..., Any], until: Until, tmp_path: Path
 ) -> None:
     with start(tmp_path / "tmp") as up:
-        assert len(up.family) == 12
+        assert len(up.family) == 14
         assert list(up.temporary.iterdir())
         up.end(signal.SIGKILL)
         until(up.is_all_gone, "all processes end")

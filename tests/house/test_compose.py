@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from blackstart.cdn.settings import CdnSettings
+from blackstart.recovery.settings import RecoverySettings
+from blackstart.recovery.snapshots import Every
 from blackstart.settings import PREFIX, Settings, load
 
-KNOWN = {PREFIX + field.upper() for kind in (Settings, CdnSettings) for field in kind.model_fields}
+KINDS = (Settings, CdnSettings, RecoverySettings)
+KNOWN = {PREFIX + field.upper() for kind in KINDS for field in kind.model_fields}
 
 TELLS_NODES = {"control", "worker"}
 
@@ -34,7 +37,8 @@ def roles(services: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def test_every_role_is_there_and_there_are_two_nodes(services: dict[str, dict[str, Any]]) -> None:
-    assert sorted(roles(services).values()) == ["control", "node", "node", "origin", "worker"]
+    found = sorted(roles(services).values())
+    assert found == ["control", "node", "node", "origin", "snapshots", "worker"]
 
 
 def test_every_setting_is_one_that_a_server_reads(services: dict[str, dict[str, Any]]) -> None:
@@ -60,6 +64,8 @@ def test_every_role_starts_with_the_settings_it_is_given(
             else:
                 assert settings.needed_mongodb_uri()
                 assert settings.needed_object_store()
+            if role == "snapshots":
+                assert load(RecoverySettings).every() == Every.parse("15m")
             if role in TELLS_NODES:
                 assert settings.node_urls
                 assert settings.needed_purge_token() == token_of_the_nodes(services)

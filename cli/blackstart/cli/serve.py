@@ -25,6 +25,7 @@ class Role(StrEnum):
     ORIGIN = "origin"
     NODE = "node"
     WORKER = "worker"
+    SNAPSHOTS = "snapshots"
 
 
 HEALTH_PATHS = {
@@ -32,6 +33,7 @@ HEALTH_PATHS = {
     Role.ORIGIN: "/.blackstart/healthz",
     Role.NODE: "/.blackstart/healthz",
     Role.WORKER: "/.blackstart/healthz",
+    Role.SNAPSHOTS: "/.blackstart/healthz",
 }
 
 
@@ -87,6 +89,8 @@ async def _serve(role: Role, settings: Settings, sock: socket.socket) -> None:
 
                 worker = await stack.enter_async_context(worker_service(settings))
                 await serve_http(worker.app, sock, ready=ready, work=worker.work)
+            case Role.SNAPSHOTS:
+                await _serve_snapshots(stack, sock, ready)
 
 
 async def _serve_node(
@@ -100,6 +104,18 @@ async def _serve_node(
     if "stale-if-error" not in settings.switches():
         node.stale_if_error = False
     await serve_node(node, sock, ready=ready)
+
+
+async def _serve_snapshots(
+    stack: AsyncExitStack, sock: socket.socket, ready: Callable[[str], None]
+) -> None:
+    from blackstart.recovery.settings import RecoverySettings
+    from blackstart.recovery.snapshots.service import snapshot_service
+    from blackstart.service import serve_http
+    from blackstart.settings import load
+
+    snapshots = await stack.enter_async_context(snapshot_service(load(RecoverySettings)))
+    await serve_http(snapshots.app, sock, ready=ready, work=snapshots.work)
 
 
 def _hold(path: Path) -> None:

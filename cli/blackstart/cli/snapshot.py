@@ -10,6 +10,7 @@ from blackstart.cli.snapshot_list import list_snapshots
 from blackstart.cli.snapshot_mount import mount
 from blackstart.cli.snapshot_prune import prune
 from blackstart.cli.snapshot_restore import restore, undo
+from blackstart.cli.snapshot_schedule import schedule
 from blackstart.cli.snapshot_show import show
 from blackstart.cli.snapshot_take import take
 from blackstart.cli.snapshot_verify import verify
@@ -31,3 +32,4 @@ snapshot.command()(diff)
 snapshot.command()(restore)
 snapshot.command()(undo)
 snapshot.command()(prune)
+snapshot.command()(schedule)

@@ -41,18 +41,23 @@ TROUBLE = 3
 """The exit code of a command whose 1 is an answer, when it could not find the answer."""
 
 
-def load_settings() -> RecoverySettings:
-    """Raises: UsageError that names the setting at fault."""
+def load_settings(**options: str | None) -> RecoverySettings:
+    """From the environment, but for the options of a command that were given.
+
+    Raises: UsageError that names the setting or the option at fault.
+    """
     from blackstart.recovery.settings import RecoverySettings
     from blackstart.settings import load
 
-    return load(RecoverySettings)
+    given = {name: value for name, value in options.items() if value is not None}
+    called = {name: f"--{name.rpartition('_')[2]}" for name in given}
+    return load(RecoverySettings, called, **given)
 
 
 def open_snapshots(settings: RecoverySettings) -> Snapshots:
     """The snapshots in the bucket that is named. Raises: UsageError, StorageError."""
     from blackstart.errors import UsageError
-    from blackstart.recovery.snapshots import Sealer, Snapshots
+    from blackstart.recovery.snapshots import Snapshots
     from blackstart.store import ObjectStore
 
     if not settings.object_store:
@@ -60,22 +65,26 @@ def open_snapshots(settings: RecoverySettings) -> Snapshots:
             "snapshots are kept in the object store, and none is named",
             hint="set BLACKSTART_OBJECT_STORE to that of the platform",
         )
-    key = settings.snapshot_key.get_secret_value()
-    sealer = Sealer.from_text(key) if key else None
-    return Snapshots(ObjectStore.open(settings.needed_object_store()), sealer=sealer)
+    return Snapshots(ObjectStore.open(settings.needed_object_store()), sealer=settings.sealer())
 
 
-@asynccontextmanager
-async def open_database(settings: RecoverySettings) -> AsyncIterator[MetadataStore]:
-    """The database that is named. Raises: UsageError when none is; DatabaseError."""
+def needs_database(settings: RecoverySettings) -> None:
+    """Raises: UsageError when no database is named."""
     from blackstart.errors import UsageError
-    from blackstart.store.metadata import connect
 
     if not settings.mongodb_uri:
         raise UsageError(
             "a snapshot is taken of a database, and none is named",
             hint="set BLACKSTART_MONGODB_URI to that of the platform",
         )
+
+
+@asynccontextmanager
+async def open_database(settings: RecoverySettings) -> AsyncIterator[MetadataStore]:
+    """The database that is named. Raises: UsageError when none is; DatabaseError."""
+    from blackstart.store.metadata import connect
+
+    needs_database(settings)
     async with connect(settings.mongodb_uri, settings.database) as store:
         yield store
 

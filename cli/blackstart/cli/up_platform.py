@@ -63,6 +63,7 @@ class Platform:
         self.environment.setdefault("BLACKSTART_PUBLIC_URL", self._public_url())
         rest = {f"worker-{number}": Role.WORKER for number in range(1, plan.workers + 1)}
         rest["control"] = Role.CONTROL
+        rest["snapshots"] = Role.SNAPSHOTS
         await self._start({name: (role, {}) for name, role in rest.items()})
         self.token = await self._operator_token()
 
