@@ -60,7 +60,7 @@ def leave(process: Process) -> Callable[[str], None]:
 
     def deed(place: str) -> None:
         if process.client is not None:
-            loop.call_soon_threadsafe(process.client.transport.abort)
+            loop.call_soon_threadsafe(process.client.abort)
 
     return deed
 

@@ -43,7 +43,7 @@ from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 from blackstart.store.ledger import FileLedger
 from blackstart.store.ledger.writer import SegmentWriter
-from blackstart.wire import Peer, encode_command, parse_message, read_frame
+from blackstart.wire import FrameStream, Peer, encode_command, parse_message
 
 TABLE = Table.load()
 NEVER = 1_000_000
@@ -270,7 +270,7 @@ class Process:
     house: House
     decisions: Decisions
     serving: asyncio.Task[None] | None = None
-    client: asyncio.StreamWriter | None = None
+    client: FrameStream | None = None
 
     async def ask(self) -> dict[str, Any] | None:
         """Send the write on a new connection; None when no answer comes.
@@ -278,24 +278,26 @@ class Process:
         Raises: Crash when the guard's process ended by it.
         """
         inside, outside = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=inside)
-        answers, self.client = await asyncio.open_connection(sock=outside)
-        connection = LoggedIn(self.house, Peer(1, "127.0.0.1:1"), reader, writer)
+        create = asyncio.get_running_loop().create_connection
+        _, stream = await create(FrameStream, sock=inside)
+        _, self.client = await create(FrameStream, sock=outside)
+        connection = LoggedIn(self.house, Peer(1, "127.0.0.1:1"), stream)
         self.serving = asyncio.ensure_future(connection.serve())
         try:
             self.client.write(encode_command(self.world.write, request_id=7))
             with suppress(ConnectionError):
-                coming = asyncio.ensure_future(read_frame(answers))
+                coming = asyncio.ensure_future(self.client.receive())
                 await asyncio.wait([coming, self.serving], return_when="FIRST_COMPLETED")
-                self.client.close()
-                await asyncio.wait([self.serving])
-                writer.close()
+                if not self.serving.done():
+                    self.client.abort()
+                    await asyncio.wait([self.serving])
+                stream.abort()
                 frame = await coming
                 return None if frame is None else parse_message(frame).body.decode()
             return None
         finally:
-            writer.close()
-            self.client.close()
+            stream.abort()
+            self.client.abort()
             with suppress(ConnectionError, asyncio.CancelledError, BlackstartError):
                 await self.serving
 
