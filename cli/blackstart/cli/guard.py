@@ -124,10 +124,11 @@ async def _serve(
     from pymongo import AsyncMongoClient
 
     from blackstart.cli.guard_page import page_url
-    from blackstart.cli.guard_save import Saver
     from blackstart.cli.snapshot_options import open_snapshots
     from blackstart.clock import WallClock
-    from blackstart.guard.service import Parts, open_guard
+    from blackstart.guard.guardroom import Parts
+    from blackstart.guard.saver import Saver
+    from blackstart.guard.service import open_guard
     from blackstart.seed import Seed
     from blackstart.store import ObjectStore
 
@@ -137,8 +138,12 @@ async def _serve(
     async with AsyncMongoClient[dict[str, Any]](
         settings.mongodb_uri, serverSelectionTimeoutMS=5_000
     ) as client:
-        saver = Saver(open_snapshots(recovery), client, clock, seed.fork("snapshots"))
-        parts = Parts(client, saver, objects, clock, seed)
+        snapshots, taking = open_snapshots(recovery), seed.fork("snapshots")
+
+        async def take(database: str) -> str:
+            return (await snapshots.take(client[database], clock, taking)).id
+
+        parts = Parts(client, Saver(take), objects, clock, seed)
         said = f"guard listening on mongodb://{address}/"
         if page_sock is not None:
             said += f"\nits web page is at {page_url(settings, page_sock)}"

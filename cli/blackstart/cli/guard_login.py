@@ -100,8 +100,9 @@ def remove(name: Name, data: DataFolder = None) -> None:
 def _logins(data: Path | None) -> Iterator[Logins]:
     """The logins in a guard's folder; one command at a time changes them. Raises: StorageError."""
     from blackstart.durable import make_folder
+    from blackstart.guard.guardroom import Places
     from blackstart.guard.logins import Logins
-    from blackstart.guard.service import FOLDER_FAILURE, Places
+    from blackstart.guard.service import FOLDER_FAILURE
     from blackstart.guard.settings import GuardSettings
     from blackstart.settings import load
     from blackstart.store.backend import storage_errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from math import isfinite
@@ -23,6 +24,8 @@ WHOLE_CHARACTERS = 16_000
 _JSON = json_util.RELAXED_JSON_OPTIONS
 _LEAVES = frozenset({str, int, float, bool, bytes, type(None), ObjectId})
 """The most frequent values, told apart without asking what they descend from."""
+_CUT = re.compile(r"^\.\.\. and \d+ more$| ?\.\.\.$|^\(.*\)$")
+"""What stands where something was cut, or could not be shown; a value that looks so is one, too."""
 _LEFT_OUT = SESSION_FIELDS | {"$db", "$readPreference"}
 
 
@@ -48,6 +51,15 @@ class Redaction:
             return shown
         name = next(iter(kept))
         return {name: shown[name], "cut": json.dumps(shown)[:WHOLE_CHARACTERS]}
+
+
+def is_whole(shown: object) -> bool:
+    """Whether nothing was left out of, or cut from, a part of a command that people see."""
+    if isinstance(shown, Mapping):
+        return "..." not in shown and all(is_whole(value) for value in shown.values())
+    if isinstance(shown, Sequence) and not isinstance(shown, str):
+        return all(is_whole(value) for value in shown)
+    return not (isinstance(shown, str) and (shown == REDACTED or _CUT.search(shown)))
 
 
 class _Walk:

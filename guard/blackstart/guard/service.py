@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,79 +18,24 @@ from starlette.types import ASGIApp
 from blackstart.clock import Clock
 from blackstart.durable import make_folder
 from blackstart.errors import ConflictError, InvalidDocumentError, NotFoundError, UsageError
-from blackstart.events import log_events
-from blackstart.guard.audit import AuditTrail, open_trail
 from blackstart.guard.channel import Callbacks, GuardChannel, open_channel
-from blackstart.guard.decisions import Channel, Decisions
-from blackstart.guard.gate import GuardGate
+from blackstart.guard.decisions import Decisions
+from blackstart.guard.guardroom import Guardroom, Parts, Places, StandingOrders, open_guardroom
 from blackstart.guard.logins import Logins
-from blackstart.guard.preview import Previewer
 from blackstart.guard.preview.reads import Client
 from blackstart.guard.proxy.own import OwnCommands
-from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.server import Proxy
 from blackstart.guard.proxy.upstream import Upstream
-from blackstart.guard.redact import Redaction
-from blackstart.guard.requests import Book, RequestFolder, Runner, Save, State
-from blackstart.guard.rules import Judge, Table
-from blackstart.guard.sessions import Sessions
+from blackstart.guard.requests import Book, RequestFolder, State
 from blackstart.guard.settings import GuardSettings
 from blackstart.guard.web import House, page_app
-from blackstart.seed import Seed
+from blackstart.safeguards import Safeguards
 from blackstart.service import serve_http
-from blackstart.store import ObjectStore
 from blackstart.store.backend import storage_errors
 from blackstart.web.probes import Check
 
 FOLDER_FAILURE = "the guard's folder cannot be used"
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Places:
-    """What lies where in a guard's folder."""
-
-    folder: Path
-
-    @property
-    def logins(self) -> Path:
-        return self.folder / "logins.json"
-
-    @property
-    def logins_lock(self) -> Path:
-        return self.folder / "logins.lock"
-
-    @property
-    def requests(self) -> Path:
-        return self.folder / "requests"
-
-    @property
-    def audit(self) -> Path:
-        return self.folder / "audit"
-
-    @property
-    def heads(self) -> Path:
-        return self.folder / "audit-heads"
-
-    @property
-    def channel(self) -> Path:
-        return self.folder / "channel"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a guard works with, and others make: all of it is open as long as the guard runs.
-
-    `client` is the guard's own connection to the database, for previews. `save`
-    takes the snapshot before a write; when it fails, the write does not run.
-    `objects` is where the audit trail is moved to.
-    """
-
-    client: Client
-    save: Save
-    objects: ObjectStore
-    clock: Clock
-    seed: Seed
 
 
 @dataclass(frozen=True)
@@ -141,85 +86,73 @@ async def open_guard(settings: GuardSettings, parts: Parts, address: str) -> Asy
     Raises: ConflictError when another guard has the folder; UsageError, StorageError,
     DatabaseError for what it cannot work with.
     """
-    places, events = Places(settings.guard_data), log_events("blackstart.guard")
-    with _alone(places.folder):
-        async with AsyncExitStack() as stack:
-            trail = await stack.enter_async_context(
-                open_trail(
-                    places.audit,
-                    places.heads,
-                    "guard",
-                    parts.objects,
-                    clock=parts.clock,
-                    seed=parts.seed,
-                    events=events,
-                )
-            )
-            book = Book(RequestFolder(places.requests), parts.clock)
-            channel = await stack.enter_async_context(
-                open_channel(
-                    places.channel,
-                    parts.clock,
-                    events,
-                    webhook=settings.guard_webhook.get_secret_value(),
-                    page=settings.guard_http_url,
-                    digest_of=_asks(book) if settings.takes_callbacks else lambda number: None,
-                )
-            )
-            guard = await _open(settings, parts, places, trail, book, channel, address)
-            await trail.record("guard.started", address=address, sign_off=settings.guard_sign_off)
+    orders = _orders(settings)
+    places = Places(orders.folder)
+    with _alone(orders.folder):
+        sign_off = "peer-signoff" in orders.safeguards
+        logins = Logins(places.logins)
+        _look_at(logins, sign_off=sign_off)
+        book = Book(RequestFolder(places.requests), parts.clock)
+        async with (
+            open_channel(
+                places.channel,
+                parts.clock,
+                parts.events,
+                webhook=settings.guard_webhook.get_secret_value(),
+                page=settings.guard_http_url,
+                digest_of=_asks(book) if settings.takes_callbacks else lambda number: None,
+            ) as channel,
+            open_guardroom(orders, parts, book, channel) as room,
+        ):
+            guard = _guard(settings, parts, logins, channel, room, address)
+            await room.trail.record("guard.started", address=address, sign_off=sign_off)
             try:
                 yield guard
             finally:
                 await guard.proxy.stop()
-                await trail.record("guard.stopped", address=address)
+                await room.trail.record("guard.stopped", address=address)
 
 
-async def _open(
+def _orders(settings: GuardSettings) -> StandingOrders:
+    """`guard_sign_off` can switch off what the safeguards of the platform have on."""
+    on = [
+        name for name in settings.switches() if name != "peer-signoff" or settings.guard_sign_off
+    ]
+    return StandingOrders(
+        settings.guard_data,
+        Safeguards(on),
+        rules=settings.guard_rules,
+        redact=settings.guard_redact,
+        wait_s=settings.guard_wait_s,
+    )
+
+
+def _guard(
     settings: GuardSettings,
     parts: Parts,
-    places: Places,
-    trail: AuditTrail,
-    book: Book,
+    logins: Logins,
     channel: GuardChannel,
+    room: Guardroom,
     address: str,
 ) -> Guard:
-    """All of it wired together, and what a crash left in the middle ended."""
-    logins = Logins(places.logins)
-    _look_at(logins, settings)
-    table = Table.load(settings.guard_rules)
-    runner = Runner(book, trail, parts.save)
-    decisions = Decisions(book, trail, channel, parts.clock)
-    await _recover(runner, channel)
-    cursors = Cursors()
-    gate = GuardGate(
-        Judge(table),
-        Sessions(parts.clock, table),
-        cursors,
-        Previewer(parts.client, parts.clock),
-        decisions,
-        runner,
-        trail,
-        channel,
-        redact=Redaction(settings.guard_redact),
-        wait_s=settings.guard_wait_s,
-        sign_off=settings.guard_sign_off,
-    )
+    """The doors to a guardroom: the proxy for clients, and the page for people."""
     proxy = Proxy(
         Upstream(settings.needed_mongodb_uri()),
         logins,
-        gate,
+        room.gate,
         parts.clock,
         address=address,
-        cursors=cursors,
-        own=OwnCommands(decisions),
+        cursors=room.cursors,
+        own=OwnCommands(room.decisions),
         max_connections=settings.guard_max_connections,
         tls=tls_of(settings.guard_tls_cert),
     )
-    house = House(decisions, logins, channel, trail, parts.clock, parts.seed.fork("page"))
+    house = House(
+        room.decisions, logins, channel, room.trail, parts.clock, parts.seed.fork("page")
+    )
     page = page_app(
         house,
-        callbacks=_callbacks(settings, logins, decisions, parts.clock),
+        callbacks=_callbacks(settings, logins, room.decisions, parts.clock),
         url=settings.guard_http_url,
         tls=settings.guard_tls_cert is not None,
         checks={"database": _ping(parts.client)},
@@ -258,21 +191,14 @@ def _ping(client: Client) -> Check:
     return ping
 
 
-async def _recover(runner: Runner, channel: Channel) -> None:
-    """End what a crash left in the middle, and tell people of it."""
-    for request in await runner.recover():
-        text = f"request {request.number} is {request.state}: {request.outcome}"
-        await channel.tell(text, request=request.number)
-
-
-def _look_at(logins: Logins, settings: GuardSettings) -> None:
+def _look_at(logins: Logins, *, sign_off: bool) -> None:
     """Warn of logins with which nothing, or no held write, can be done."""
     people = {login.person for login in logins.all() if not login.is_service}
     reviewers = {login.person for login in logins.all() if login.reviews}
     add = "see `blackstart guard login add`"
     if not logins.all():
         _log.warning("nobody can log in to this guard yet", hint=add)
-    elif settings.guard_sign_off and (not reviewers or len(people | reviewers) < 2):
+    elif sign_off and (not reviewers or len(people | reviewers) < 2):
         _log.warning("no second person can approve held writes", hint=add)
 
 

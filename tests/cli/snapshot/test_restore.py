@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from tests.cli.snapshot.conftest import DATABASE, Place
 
-from blackstart.cli.guard_save import undo_command
+from blackstart.guard.saver import undo_command
 from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Request
 from blackstart.recovery.snapshots.keys import CHUNKS

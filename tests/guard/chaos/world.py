@@ -21,7 +21,6 @@ from pymongo import AsyncMongoClient
 from tests.conftest import ManualClock
 from tests.recovery.crashes import Crash, CrashingDisk
 
-from blackstart.cli.guard_save import Saver
 from blackstart.durable import replace_file
 from blackstart.errors import BlackstartError, DatabaseError, StorageError
 from blackstart.guard.audit import AUDIT, AuditTrail
@@ -37,6 +36,7 @@ from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Book, Request, RequestFolder, Runner, State
 from blackstart.guard.rules import Judge, Table
+from blackstart.guard.saver import Saver
 from blackstart.guard.sessions import Sessions
 from blackstart.recovery.snapshots import Snapshots
 from blackstart.seed import Seed
@@ -235,8 +235,12 @@ class World:
         )
         trail = AuditTrail(ledger, self.clock)
         book, channel = self.book(), Channel()
-        saver = Saver(Snapshots(self.objects), self.own, self.clock, Seed(1))
-        runner = Runner(book, trail, saver)
+        snapshots, seed = Snapshots(self.objects), Seed(1)
+
+        async def take(database: str) -> str:
+            return (await snapshots.take(self.own[database], self.clock, seed)).id
+
+        runner = Runner(book, trail, Saver(take))
         decisions = Decisions(book, trail, channel, self.clock)
         sessions, cursors = Sessions(self.clock, TABLE), Cursors()
         previews = Previewer(self.own, self.clock)

@@ -1,7 +1,7 @@
 """The audit trail: append-only, chained, durable before a write runs, and verifiable."""
 
 from blackstart.guard.audit.reading import AuditLine, AuditReading, Wanted, lines_of, read_trail
-from blackstart.guard.audit.trail import AUDIT, AuditEntry, AuditTrail, open_trail
+from blackstart.guard.audit.trail import AUDIT, AuditEntry, AuditTrail, NoTrail, open_trail
 
 __all__ = [
     "AUDIT",
@@ -9,6 +9,7 @@ __all__ = [
     "AuditLine",
     "AuditReading",
     "AuditTrail",
+    "NoTrail",
     "Wanted",
     "lines_of",
     "open_trail",

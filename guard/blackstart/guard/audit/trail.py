@@ -67,6 +67,16 @@ class AuditTrail:
         return AuditEntry(self._clock.now(), action, details)
 
 
+class NoTrail:
+    """Where the safeguard is off: nobody will know what was run."""
+
+    async def record(self, action: str, **details: Any) -> None:
+        pass
+
+    def note(self, action: str, **details: Any) -> None:
+        pass
+
+
 @asynccontextmanager
 async def open_trail(
     folder: Path,

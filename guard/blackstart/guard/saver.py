@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from blackstart.errors import ConflictError
+from blackstart.guard.redact import is_whole
+from blackstart.guard.requests.model import Request
+from blackstart.guard.requests.runner import Saved
 
-if TYPE_CHECKING:
-    from pymongo import AsyncMongoClient
-
-    from blackstart.clock import Clock
-    from blackstart.guard.requests import Request, Saved
-    from blackstart.recovery.snapshots import Snapshots
-    from blackstart.seed import Seed
+Take = Callable[[str], Awaitable[str]]
+"""Takes a snapshot of the database of that name, and gives its id."""
 
 NOTHING_TO_SAVE = "nothing: it changes no documents"
 _STATEMENTS = {"update": ("updates", "q"), "delete": ("deletes", "q")}
-_CUT = re.compile(r"^\([\w ]+\)$|^\.\.\.( and \d+ more)?$| \.\.\.$")
-"""What stands for a value that people do not see, or not whole: redacted, bytes, long, many."""
 
 
 class Saver:
     """Takes a snapshot of every database that a held write can touch."""
 
-    def __init__(
-        self,
-        snapshots: Snapshots,
-        client: AsyncMongoClient[dict[str, Any]],
-        clock: Clock,
-        seed: Seed,
-    ) -> None:
-        self._snapshots = snapshots
-        self._client = client
-        self._clock = clock
-        self._seed = seed
+    def __init__(self, take: Take) -> None:
+        self._take = take
 
     async def __call__(self, request: Request) -> Saved:
-        """Raises: DatabaseError, StorageError, ConflictError: then the write must not run."""
-        from blackstart.guard.requests import Saved
-
+        """Raises: ConflictError, and what `take` raises: then the write must not run."""
         databases = sorted({database for database, _ in request.spaces})
         if not databases and request.kind != "control":
             raise ConflictError(f"request {request.number} does not tell what it would change")
@@ -50,10 +35,6 @@ class Saver:
             return Saved(NOTHING_TO_SAVE, "")
         undo = " && ".join(undo_command(request, name, taken[name]) for name in databases)
         return Saved(", ".join(taken[name] for name in databases), undo)
-
-    async def _take(self, database: str) -> str:
-        snapshot = await self._snapshots.take(self._client[database], self._clock, self._seed)
-        return snapshot.id
 
 
 def undo_command(request: Request, database: str, snapshot: str) -> str:
@@ -66,7 +47,7 @@ def undo_command(request: Request, database: str, snapshot: str) -> str:
 
 
 def _filter_of(request: Request) -> dict[str, Any] | None:
-    """What the one statement of a request matches, where people may see all of it."""
+    """What the one statement of a request matches, where the request shows all of it."""
     name = next(iter(request.command), "")
     if name not in _STATEMENTS or len(request.spaces) != 1:
         return None
@@ -78,13 +59,4 @@ def _filter_of(request: Request) -> dict[str, Any] | None:
     if not isinstance(statement, dict) or statement.get("upsert"):
         return None
     found = statement.get(key)
-    return found if isinstance(found, dict) and _is_whole(found) else None
-
-
-def _is_whole(value: Any) -> bool:
-    """Whether nothing was redacted or cut: a filter with a part left out is another one."""
-    if isinstance(value, dict):
-        return "..." not in value and all(_is_whole(each) for each in value.values())
-    if isinstance(value, list):
-        return all(_is_whole(each) for each in value)
-    return not isinstance(value, str) or _CUT.search(value) is None
+    return found if isinstance(found, dict) and is_whole(found) else None
