@@ -27,19 +27,16 @@ CATALOGUE: tuple[Safeguard, ...] = (
         "peer-signoff",
         off="anyone runs any write",
         on="a write to several documents waits for a second engineer",
-        built=False,
     ),
     Safeguard(
         "pre-write-snapshot",
         off="recovery starts from the newest scheduled snapshot",
         on="a snapshot is taken right before a write to several documents",
-        built=False,
     ),
     Safeguard(
         "audit-trail",
         off="nobody knows which write did it",
         on="who ran what, and when, is on record",
-        built=False,
     ),
     Safeguard(
         "schema-validator",

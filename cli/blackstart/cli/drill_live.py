@@ -23,6 +23,10 @@ LINES = 6
 RECENT = 400
 TOLD = {
     "fault.injected": "the migration overwrites metadata",
+    "fault.stopped": "the migration is stopped",
+    "write.held": "the guard holds a write: {subject}",
+    "request.said": "{actor} decides about {subject}",
+    "cause.found": "the audit trail names the write: {subject}",
     "alert.fired": "alert: {subject}",
     "alert.resolved": "alert over: {subject}",
     "runbook": "{actor}: {subject}",

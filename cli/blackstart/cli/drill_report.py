@@ -72,6 +72,8 @@ def _plans(result: Result) -> Table:
 
 def _came_back(result: Result) -> Text:
     fleet = result.fleet
+    if result.fault == "prevented":
+        return Text("no deploy was damaged: the fault was stopped", style="green")
     ways = ", ".join(
         f"{count} {way.replace('_', ' ')}" for way, count in result.outcomes.items() if count
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from blackstart.drills.checks import RULES, Check
+from blackstart.drills.checks import PREVENTED, RULES, Check
 from blackstart.drills.checks.safety import FAULT
 from blackstart.drills.evidence import Evidence
 from blackstart.drills.faults.overwrite_metadata import victim_count
@@ -18,6 +19,7 @@ from blackstart.drills.world.build import build_world
 from blackstart.drills.world.clock import VirtualClock
 from blackstart.drills.world.day import start_day
 from blackstart.drills.world.fleet import check_site_count
+from blackstart.drills.world.guarding import guarded, head_start_s
 from blackstart.drills.world.repositories import UserRepository
 from blackstart.drills.world.world import World
 from blackstart.errors import UsageError
@@ -74,18 +76,19 @@ class Drill:
         Raises: UsageError when the order cannot be filled; other BlackstartErrors
         when a store or git fails.
         """
-        world = await self._build(store, objects, folder)
-        try:
-            took_effect = await self._live(world)
-        finally:
-            await self._clock.close()
-            await world.services.close()
+        async with AsyncExitStack() as stack:
+            world = await self._build(store, objects, folder)
+            try:
+                world = await stack.enter_async_context(guarded(world, self.order.incident.review))
+                await self._live(world)
+            finally:
+                await self._clock.close()
+                await world.services.close()
         self.phase = "checking"
         evidence = Evidence(world.journal, world.oracle, world.safeguards)
         simulated_s = self.order.incident.end_s - self.order.incident.morning_s
         own_sites = [site.name for site in world.fleet.sites if site.user is not None]
-        checks = _judge(evidence, took_effect=took_effect)
-        return Verdict(evidence, checks, simulated_s, own_sites)
+        return Verdict(evidence, _judge(evidence), simulated_s, own_sites)
 
     async def _build(self, store: MetadataStore, objects: ObjectStore, folder: Path) -> World:
         self.phase = "building the fleet"
@@ -112,35 +115,49 @@ class Drill:
         self.world = world
         return world
 
-    async def _live(self, world: World) -> bool:
-        """The day; False when the fault did not take effect, and the day ended there."""
+    async def _live(self, world: World) -> None:
+        """The day. It ends at once when the fault neither took effect nor was stopped."""
         incident = self.order.incident
         end = self._t0 + incident.end_s
         self.phase = "warming the caches"
         start_day(world, snapshot_s=incident.snapshot_s, end_s=incident.end_s)
-        await self._clock.run_until(self._t0 - JUST_BEFORE_S)
+        await self._clock.run_until(self._t0 - JUST_BEFORE_S - head_start_s(world))
         self.phase = "the fault"
-        world.at(0.0, "migration", lambda: self._break(world))
-        await self._clock.run_until(self._t0)
-        if not world.oracle.hit:
-            return False
-        self.phase = "outage and response"
-        team = Responders(world)
-        for step in incident.runbook(world.safeguards):
-            _schedule(world, team, step)
+        await self._try_to_break(world)
+        if world.oracle.hit:
+            self.phase = "outage and response"
+            team = Responders(world)
+            for step in incident.runbook(world.safeguards):
+                _schedule(world, team, step)
+        elif world.journal.of("fault.stopped"):
+            self.phase = "a day like any other"
+        else:
+            return
         await self._clock.run_until(end)
         self.phase = "reading every page"
         await self._clock.close()
         self._clock.spawn("oracle", read_everything(world))
         await self._clock.run_until(end + READING_S)
         world.oracle.final = await observe(world.services.store, world.oracle.before)
-        return True
+
+    async def _try_to_break(self, world: World) -> None:
+        """Let the author of the fault act, until it happened or was stopped."""
+        author = world.at(-head_start_s(world), "migration", lambda: self._break(world))
+        await self._clock.run_until(self._t0)
+        while not author.ended:
+            await self._clock.run_until(self._clock.time() + 1.0)
 
     async def _break(self, world: World) -> None:
-        """Fault and both looks in one turn: nothing else can change a document in between."""
-        world.oracle.before = await observe(world.services.store, world.oracle.morning)
+        """Fault and both looks in one turn: nothing else can change a document in between.
+
+        What takes its time, because it has to wait, is looked at by whoever sends it.
+        """
+        oracle, store = world.oracle, world.services.store
+        oracle.before = oracle.after = await observe(store, oracle.morning)
+        asked_at = self._clock.time()
         await self.order.incident.fault.inject(world)
-        world.oracle.after = await observe(world.services.store, world.oracle.before)
+        if self._clock.time() == asked_at:
+            oracle.after = await observe(store, oracle.before)
 
 
 def _schedule(world: World, team: Responders, step: Step) -> None:
@@ -151,8 +168,10 @@ def _schedule(world: World, team: Responders, step: Step) -> None:
     world.at(step.offset_s, step.who, act)
 
 
-def _judge(evidence: Evidence, *, took_effect: bool) -> list[Check]:
-    if took_effect:
+def _judge(evidence: Evidence) -> list[Check]:
+    if evidence.prevented:
+        return [rule.run(evidence) for rule in PREVENTED]
+    if evidence.hit:
         return [rule.run(evidence) for rule in RULES]
     why = "not run: the fault did not take effect"
     return [rule.run(evidence) if rule is FAULT else rule.not_run(evidence, why) for rule in RULES]

@@ -29,6 +29,22 @@ class Evidence:
         return frozenset(self.oracle.hit)
 
     @cached_property
+    def prevented(self) -> bool:
+        """Whether something stopped the fault before it did anything."""
+        stopped = self.journal.of("fault.stopped")
+        return bool(stopped) and not self.journal.of("fault.injected") and not self.hit
+
+    @property
+    def lived(self) -> bool:
+        """Whether the day went on after the fault: it does not where that simply did nothing."""
+        return bool(self.hit) or self.prevented
+
+    @cached_property
+    def fault_s(self) -> float:
+        """When the fault took effect: later than planned where somebody had to be asked first."""
+        return next((entry.offset_s for entry in self.journal.of("fault.injected")), 0.0)
+
+    @cached_property
     def site_ids(self) -> dict[str, str]:
         """Name -> id."""
         return {raw["name"]: key for key, raw in self.oracle.morning.sites.items()}
@@ -42,7 +58,7 @@ class Evidence:
     def newest_backup_s(self) -> float | None:
         """When the newest snapshot before the fault was taken; None when there was none."""
         taken = [entry.offset_s for entry in self.journal.of("snapshot.taken")]
-        return max((offset_s for offset_s in taken if offset_s < 0), default=None)
+        return max((offset_s for offset_s in taken if offset_s < self.fault_s), default=None)
 
     @cached_property
     def repaired_at(self) -> dict[str, float]:
@@ -112,7 +128,8 @@ class Evidence:
 
     def damaged(self, deploy_id: str, at_s: float) -> bool:
         """Whether a deploy's metadata was gone at a time."""
-        return deploy_id in self.hit and 0 <= at_s < self.repaired_at.get(deploy_id, float("inf"))
+        mended_s = self.repaired_at.get(deploy_id, float("inf"))
+        return deploy_id in self.hit and self.fault_s <= at_s < mended_s
 
     def visits(self) -> Iterator[Entry]:
         """Page views after the fault."""

@@ -40,6 +40,24 @@ class Responders:
         down = sum(site.down for site in sites)
         self.world.journal("responders.found", "deploys", deploys=len(self.broken), sites_down=down)
 
+    async def ask_the_trail(self) -> None:
+        """Which write set the metadata, and by whom; and which deploys hold what it left."""
+        found, problems = await self.tools.culprit()
+        if found is None:
+            self.world.journal("cause.unknown", "deploys.metadata", problems=problems)
+            return
+        holding = await self.tools.holding(found.left)
+        self.world.journal(
+            "cause.found",
+            f"request {found.request}",
+            login=found.login,
+            sent_at=round(found.sent_at.timestamp() - self.world.t0, 3),
+            left=found.left,
+            outcome=found.outcome,
+            holding=holding,
+            problems=problems,
+        )
+
     async def rebuild(self, *plans: Plan) -> None:
         """Start rebuilds of the sites of some plans whose published deploy is broken."""
         _, sites = await self.tools.broken()
@@ -86,7 +104,9 @@ class Responders:
             return
         planned = await self.tools.plan([Route.SNAPSHOT])
         found = planned.header.routes.get(Route.SNAPSHOT, 0)
-        self.world.journal("snapshot.opened", snapshot.id, found=found)
+        self.world.journal(
+            "snapshot.opened", snapshot.id, found=found, damaged=planned.header.deploys
+        )
 
     async def read_pointer_log(self) -> None:
         """Read the log of all pointers that were set."""
@@ -137,7 +157,10 @@ class Responders:
     async def _tell_what_is_readable(self, route: Route) -> None:
         planned = await self.tools.plan([route])
         self.world.journal(
-            "source.opened", route.value, found=planned.header.routes.get(route.value, 0)
+            "source.opened",
+            route.value,
+            found=planned.header.routes.get(route.value, 0),
+            damaged=planned.header.deploys,
         )
 
     async def _rebuild(self, site_ids: Collection[str]) -> None:

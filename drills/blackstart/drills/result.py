@@ -19,6 +19,7 @@ from blackstart.drills.accounting import (
 )
 from blackstart.drills.checks import Check, Status
 from blackstart.drills.drill import Order, Verdict
+from blackstart.drills.evidence import Evidence
 from blackstart.drills.timeline import Moment, timeline
 from blackstart.errors import StorageError
 
@@ -40,6 +41,7 @@ class Fleet:
 class Result:
     """What a drill ended with. `wall_s` and `peak_rss_mb` are of this run, all else of the seed.
 
+    `fault` tells whether it took effect, was prevented, or did nothing for no good reason.
     `availability` is the answered share of visits by plan, 0 to 1;
     `downtime_min` the median and maximum minutes of damaged sites by plan;
     `peak_rss_mb` the resident memory of all processes of the drill together.
@@ -48,6 +50,7 @@ class Result:
     incident: str
     seed: int
     safeguards: list[str]
+    fault: str
     fleet: Fleet
     checks: list[Check]
     outcomes: dict[str, int]
@@ -77,6 +80,7 @@ def make_result(order: Order, verdict: Verdict, *, wall_s: float, peak_rss_mb: f
         incident=order.incident.name,
         seed=order.seed,
         safeguards=list(order.safeguards),
+        fault=_fault(evidence),
         fleet=Fleet(
             sites=len(evidence.oracle.before.sites),
             deploys=len(evidence.oracle.before.deploys),
@@ -87,13 +91,19 @@ def make_result(order: Order, verdict: Verdict, *, wall_s: float, peak_rss_mb: f
         outcomes=outcomes(evidence),
         availability=availability(evidence),
         downtime_min=downtime_by_plan(evidence),
-        repositories=own_sites(evidence, verdict.own_sites) if evidence.hit else [],
+        repositories=own_sites(evidence, verdict.own_sites) if evidence.lived else [],
         timeline=timeline(evidence.journal),
         journal_sha256=evidence.journal.sha256(),
         simulated_s=verdict.simulated_s,
         wall_s=round(wall_s, 2),
         peak_rss_mb=round(peak_rss_mb, 1),
     )
+
+
+def _fault(evidence: Evidence) -> str:
+    if evidence.prevented:
+        return "prevented"
+    return "took effect" if evidence.hit else "no effect"
 
 
 def prepare_out(folder: Path) -> None:

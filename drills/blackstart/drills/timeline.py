@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from blackstart.drills.journal import Entry, Journal
 
+MIGRATION = "migration"
+"""Whose doings are told from before the fault on: it asks first."""
+
 Tell = Callable[[Entry], str]
 
 
@@ -21,6 +24,7 @@ class Moment:
 def timeline(journal: Journal) -> list[Moment]:
     """The telling moments of a drill, in order."""
     moments = [
+        *_guard_moments(journal),
         *_each(journal, "fault.injected", lambda entry: f"fault: {_modified(entry)}"),
         *_first(journal, "alert.fired", lambda entry: f"alert {entry.subject} fires"),
         *_each(
@@ -48,16 +52,12 @@ def timeline(journal: Journal) -> list[Moment]:
         *_each(
             journal,
             "snapshot.opened",
-            lambda entry: (
-                f"snapshot readable: {count(entry.details['found'], 'damaged deploy')} in it"
-            ),
+            lambda entry: f"snapshot readable: {_readable(entry)}",
         ),
         *_each(
             journal,
             "source.opened",
-            lambda entry: (
-                f"{entry.subject} readable: {count(entry.details['found'], 'damaged deploy')} in it"
-            ),
+            lambda entry: f"{entry.subject} readable: {_readable(entry)}",
         ),
         *_first(
             journal,
@@ -89,6 +89,48 @@ def timeline(journal: Journal) -> list[Moment]:
     return sorted(moments, key=lambda moment: moment.offset_s)
 
 
+def _guard_moments(journal: Journal) -> list[Moment]:
+    """What the guard did about the write: some of it comes before the write runs."""
+    held = () if journal.of("request.let through") else ("write.held",)
+    return [
+        *_each(journal, "snapshot.taken", lambda _: "snapshot right before the write", MIGRATION),
+        *(moment for action in held for moment in _each(journal, action, _held)),
+        *_each(
+            journal,
+            "request.said",
+            lambda entry: (
+                f"{entry.subject} {entry.details['word']} by {entry.details['login']}: "
+                f"{entry.details['reason']}"
+            ),
+        ),
+        *_each(journal, "fault.stopped", lambda _: "the migration ends with the guard's error"),
+        *_each(journal, "cause.found", _cause),
+        *_each(journal, "cause.unknown", lambda _: "the audit trail knows of no such write"),
+    ]
+
+
+def _held(entry: Entry) -> str:
+    matched, total = entry.details["matched"], entry.details["total"]
+    lost = ", ".join(entry.details["dropped"]) or "none"
+    return (
+        f"write held as {entry.subject}: {matched} of {total} deploys "
+        f"({matched / max(total, 1):.1%}); fields lost: {lost}"
+    )
+
+
+def _cause(entry: Entry) -> str:
+    return (
+        f"audit trail: {entry.subject} of {entry.details['login']}, sent at "
+        f"{offset_text(entry.details['sent_at'])}, set it ({entry.details['outcome']}); "
+        f"{count(len(entry.details['holding']), 'deploy')} hold what it left"
+    )
+
+
+def _readable(entry: Entry) -> str:
+    found, damaged = entry.details["found"], entry.details["damaged"]
+    return f"{found} of {count(damaged, 'damaged deploy')} in it"
+
+
 def _modified(entry: Entry) -> str:
     return f"metadata of {count(entry.details['modified'], 'deploy')} overwritten"
 
@@ -102,7 +144,7 @@ def _each(journal: Journal, action: str, tell: Tell, actor: str | None = None) -
     return [
         Moment(entry.offset_s, tell(entry))
         for entry in journal.of(action)
-        if entry.offset_s >= 0 and actor in (None, entry.actor)
+        if (entry.offset_s >= 0 or actor == MIGRATION) and actor in (None, entry.actor)
     ]
 
 

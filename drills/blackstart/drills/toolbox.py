@@ -6,8 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from blackstart.drills.trail_search import Culprit, last_write
 from blackstart.drills.world.world import World
+from blackstart.guard.audit import read_trail
+from blackstart.guard.guardroom import Places
 from blackstart.recovery.apply import Applier, Deeds, Pace, Report, Runs, SiteSteps
 from blackstart.recovery.find import BrokenDeploy, HitSite, Look, MissingFiles, find
 from blackstart.recovery.plan import Entry, Header, PlanFile, Planner, Wish
@@ -57,6 +61,21 @@ class Toolbox:
         look = Look(since=self._world.fault_time, responses=False)
         found = [each async for each in find(self._store, self._objects, look)]
         return [each for each in found if isinstance(each, MissingFiles)]
+
+    async def culprit(self) -> tuple[Culprit | None, list[str]]:
+        """The write that set the metadata of deploys, by the audit trail, and what is wrong there.
+
+        Raises: StorageError.
+        """
+        places = Places(self._world.guard_folder)
+        reading = read_trail(self._objects, places.audit, places.heads)
+        found = await last_write(reading, "deploys", "metadata")
+        return found, [problem.text for problem in reading.problems]
+
+    async def holding(self, metadata: Any) -> list[str]:
+        """Ids of the deploys that have exactly this metadata, sorted."""
+        found = self._store.database["deploys"].find({"metadata": metadata}, {"_id": True})
+        return sorted([str(raw["_id"]) async for raw in found])
 
     async def open_snapshots(self) -> Snapshot | None:
         """Read those from before the fault from now on; a later one holds the damage.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from blackstart.clock import Clock
 from blackstart.events import Events, log_events
-from blackstart.guard.audit import NoTrail, open_trail
+from blackstart.guard.audit import NoTrail, TellingTrail, open_trail
 from blackstart.guard.decisions import Channel, Decisions
 from blackstart.guard.gate import WAIT_S, GuardGate, Trail
 from blackstart.guard.preview import Previewer
@@ -68,7 +68,8 @@ class Parts:
 
     `client` is the guard's own connection to the database, for previews. `save`
     takes the snapshot before a write; when it fails, the write does not run.
-    `objects` is where the audit trail is moved to.
+    `objects` is where the audit trail is moved to. `events` is told what becomes of
+    held writes.
     """
 
     client: Client
@@ -114,7 +115,7 @@ async def open_guardroom(
     Raises: UsageError, StorageError for what it cannot work with.
     """
     async with _trail(orders, parts) as trail:
-        yield await _furnish(orders, parts, trail, book, channel)
+        yield await _furnish(orders, parts, TellingTrail(trail, parts.events), book, channel)
 
 
 def _trail(orders: StandingOrders, parts: Parts) -> AbstractAsyncContextManager[Trail]:

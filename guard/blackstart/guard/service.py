@@ -115,9 +115,7 @@ async def open_guard(settings: GuardSettings, parts: Parts, address: str) -> Asy
 
 def _orders(settings: GuardSettings) -> StandingOrders:
     """`guard_sign_off` can switch off what the safeguards of the platform have on."""
-    on = [
-        name for name in settings.switches() if name != "peer-signoff" or settings.guard_sign_off
-    ]
+    on = [name for name in settings.switches() if name != "peer-signoff" or settings.guard_sign_off]
     return StandingOrders(
         settings.guard_data,
         Safeguards(on),
@@ -147,9 +145,7 @@ def _guard(
         max_connections=settings.guard_max_connections,
         tls=tls_of(settings.guard_tls_cert),
     )
-    house = House(
-        room.decisions, logins, channel, room.trail, parts.clock, parts.seed.fork("page")
-    )
+    house = House(room.decisions, logins, channel, room.trail, parts.clock, parts.seed.fork("page"))
     page = page_app(
         house,
         callbacks=_callbacks(settings, logins, room.decisions, parts.clock),

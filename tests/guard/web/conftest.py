@@ -17,9 +17,9 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from blackstart.clock import WallClock
+from blackstart.guard.guardroom import Parts, Places
 from blackstart.guard.logins import Logins, Role
 from blackstart.guard.requests import Book, Request, RequestFolder, Saved
-from blackstart.guard.guardroom import Parts, Places
 from blackstart.guard.service import open_guard
 from blackstart.guard.settings import GuardSettings
 from blackstart.seed import Seed

@@ -1,7 +1,8 @@
 """The checks of a drill, in the order they are printed."""
 
-from blackstart.drills.checks import builds, damage, readers, recovery, safety, visitors
+from blackstart.drills.checks import builds, cause, damage, readers, recovery, safety, visitors
 from blackstart.drills.checks.check import Check, Rule, Status
+from blackstart.drills.checks.prevented import PREVENTED
 
 RULES: tuple[Rule, ...] = (
     *damage.RULES,
@@ -10,6 +11,7 @@ RULES: tuple[Rule, ...] = (
     *builds.RULES,
     *recovery.RULES,
     *safety.RULES,
+    *cause.RULES,
 )
 
-__all__ = ["RULES", "Check", "Rule", "Status"]
+__all__ = ["PREVENTED", "RULES", "Check", "Rule", "Status"]

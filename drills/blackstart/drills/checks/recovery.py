@@ -8,6 +8,7 @@ from blackstart.drills.accounting import Fate, downtime_s, fates
 from blackstart.drills.checks.check import Finding, Rule, some
 from blackstart.drills.evidence import Evidence
 from blackstart.drills.incidents.feb2 import ALL_RESTORED_S, END_S, FIX_S
+from blackstart.drills.timeline import offset_text
 from blackstart.model import Plan
 
 ENTERPRISE_MAX_MIN = 10.0
@@ -28,6 +29,9 @@ def _newer_than_backup(evidence: Evidence) -> set[str]:
 
 def _backup(evidence: Evidence) -> Finding:
     newer = _newer_than_backup(evidence)
+    if not newer and evidence.newest_backup_s is not None:
+        taken = offset_text(evidence.newest_backup_s)
+        return Finding(f"no damaged deploy is newer than the snapshot of {taken}", True)
     came_back = fates(evidence)
     exact = _from_log_or_trees(evidence)
     restored = sorted(deploy for deploy in newer - exact if came_back[deploy] is Fate.RESTORED)
@@ -93,7 +97,7 @@ def _account(evidence: Evidence) -> Finding:
         for deploy in in_backup
         if evidence.repaired_at.get(deploy, float("inf")) > ALL_RESTORED_S
     )
-    changed = _healthy_changed(evidence)
+    changed = healthy_changed(evidence)
     observed = f"{len(came_back) - len(lost)} of {len(came_back)} accounted for"
     for label, deploys in (
         ("lost", lost),
@@ -105,7 +109,7 @@ def _account(evidence: Evidence) -> Finding:
     return Finding(observed, not lost and not late and not changed)
 
 
-def _healthy_changed(evidence: Evidence) -> list[str]:
+def healthy_changed(evidence: Evidence) -> list[str]:
     """Documents from before the fault that are not as they were, beyond what was damaged."""
     before, final = evidence.oracle.before, evidence.oracle.final
     changed = []
@@ -133,6 +137,13 @@ def _may_become(
     return {**known, **dict.fromkeys(free)} == {**now, **dict.fromkeys(free)}
 
 
+ENTERPRISE = Rule(
+    "outcome-10",
+    "Enterprise sites are hardly down",
+    lambda _: f"none for more than {ENTERPRISE_MAX_MIN:.0f} min, most not at all",
+    _enterprise,
+)
+
 RULES = (
     Rule(
         "outcome-09",
@@ -144,12 +155,7 @@ RULES = (
         ),
         _backup,
     ),
-    Rule(
-        "outcome-10",
-        "Enterprise sites are hardly down",
-        lambda _: f"none for more than {ENTERPRISE_MAX_MIN:.0f} min, most not at all",
-        _enterprise,
-    ),
+    ENTERPRISE,
     Rule(
         "outcome-11",
         "Files that never arrived are found afterwards",

@@ -12,7 +12,22 @@ def _took_effect(evidence: Evidence) -> Finding:
         return Finding("the fault was never injected", False)
     modified = injected[-1].details["modified"]
     observed = f"MongoDB changed {modified} deploys, {len(evidence.hit)} are damaged"
+    if "peer-signoff" in evidence.safeguards:
+        return Finding(f"{observed}, {_whose_word(evidence)}", False)
     return Finding(observed, modified > 0 and modified == len(evidence.hit))
+
+
+def _whose_word(evidence: Evidence) -> str:
+    for entry in evidence.journal.of("request.said"):
+        if entry.details["word"] == "approved":
+            return f"as approved by {entry.details['login']}"
+    return "and nobody approved it"
+
+
+def _expected_effect(evidence: Evidence) -> str:
+    if "peer-signoff" in evidence.safeguards:
+        return "the write is held, and a second engineer who reads the preview stops it"
+    return "MongoDB changed documents, and exactly those are damaged"
 
 
 def _right_bytes(evidence: Evidence) -> Finding:
@@ -57,25 +72,20 @@ def _no_older_over_newer(evidence: Evidence) -> Finding:
     return Finding(observed + (f": {some(wrong)}" if wrong else ""), not wrong)
 
 
-FAULT = Rule(
-    "fault-took-effect",
-    "The fault took effect",
-    lambda _: "MongoDB changed documents, and exactly those are damaged",
-    _took_effect,
+FAULT = Rule("fault-took-effect", "The fault took effect", _expected_effect, _took_effect)
+
+RIGHT_BYTES = Rule(
+    "right-bytes",
+    "No wrong byte is ever served",
+    lambda _: "every page has the bytes of the commit its site showed",
+    _right_bytes,
 )
 
-RULES = (
-    FAULT,
-    Rule(
-        "right-bytes",
-        "No wrong byte is ever served",
-        lambda _: "every page has the bytes of the commit its site showed",
-        _right_bytes,
-    ),
-    Rule(
-        "publish-order",
-        "No older deploy over a newer one",
-        lambda _: "a site only goes back when it is reverted past a damaged deploy",
-        _no_older_over_newer,
-    ),
+NO_OLDER_OVER_NEWER = Rule(
+    "publish-order",
+    "No older deploy over a newer one",
+    lambda _: "a site only goes back when it is reverted past a damaged deploy",
+    _no_older_over_newer,
 )
+
+RULES = (FAULT, RIGHT_BYTES, NO_OLDER_OVER_NEWER)

@@ -18,7 +18,7 @@ def _alerts(evidence: Evidence) -> Finding:
         return Finding("no alert fired", False)
     first = fired[0]
     observed = f"{first.subject} fired at T+{first.offset_s:.0f} s"
-    return Finding(observed, first.offset_s <= ALERT_WITHIN_S)
+    return Finding(observed, first.offset_s - evidence.fault_s <= ALERT_WITHIN_S)
 
 
 def _miss_status(evidence: Evidence) -> int:

@@ -10,6 +10,7 @@ from blackstart.drills.oracle import State
 from blackstart.drills.world.fleet import FleetSite
 from blackstart.drills.world.world import World
 from blackstart.model import DeployState, Plan
+from blackstart.wire import CommandError
 
 SHARE = 0.052
 
@@ -29,16 +30,17 @@ class OverwriteMetadata:
         """Run the migration; returns how many deploys MongoDB says it changed."""
         random = world.seed.fork("fault").random
         victims = choose_victims(world.oracle.before, world.fleet.sites, self.share, random)
-        result = await world.services.store.database["deploys"].update_many(
-            {"_id": {"$in": victims}}, {"$set": {"metadata": {"schema": 2}}}
-        )
+        try:
+            done = await world.shell.update_many(
+                "deploys", {"_id": {"$in": victims}}, {"$set": {"metadata": {"schema": 2}}}
+            )
+        except CommandError as error:
+            world.journal("fault.stopped", "deploys.metadata", why=error.errmsg)
+            return 0
         world.journal(
-            "fault.injected",
-            "deploys.metadata",
-            matched=result.matched_count,
-            modified=result.modified_count,
+            "fault.injected", "deploys.metadata", matched=done.matched, modified=done.modified
         )
-        return result.modified_count
+        return done.modified
 
 
 def victim_count(deploys: int, share: float = SHARE) -> int:

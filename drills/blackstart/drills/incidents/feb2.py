@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from blackstart.drills.faults.overwrite_metadata import OverwriteMetadata
 from blackstart.drills.incidents.incident import Incident, Milestone, Step
+from blackstart.drills.reviewer import careful
 from blackstart.drills.world.traffic import Rates
 from blackstart.model import Plan
 from blackstart.safeguards import Safeguards
@@ -26,6 +27,7 @@ ALL_RESTORED_S = 358 * MINUTE
 END_S = 389 * MINUTE
 
 # With one of these safeguards nobody waits for the restore; the script takes as long to write.
+TRAIL_ASKED_S = 1 * MINUTE
 LOG_READ_S = 4 * MINUTE
 MOUNTED_S = 5 * MINUTE
 TREES_SCANNED_S = 10 * MINUTE
@@ -44,6 +46,7 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
     last_s = max(step.offset_s for step in sources)
     paying_most = (Plan.ENTERPRISE, Plan.GLOBAL)
     return (
+        *_cause(safeguards),
         Step(
             2 * MINUTE,
             "lead",
@@ -121,6 +124,19 @@ def runbook(safeguards: Safeguards) -> tuple[Step, ...]:
     )
 
 
+def _cause(safeguards: Safeguards) -> tuple[Step, ...]:
+    """Who asks a record that there is knows at once; in 2017 there was none."""
+    if "audit-trail" not in safeguards:
+        return ()
+    ask = Step(
+        TRAIL_ASKED_S,
+        "lead",
+        "ask the audit trail which write it was",
+        lambda team: team.ask_the_trail(),
+    )
+    return (ask,)
+
+
 def _sources(safeguards: Safeguards) -> tuple[Step, ...]:
     """Where lost metadata can be read, and from when on."""
     mounted = "snapshot-mount" in safeguards
@@ -196,6 +212,7 @@ FEB2 = Incident(
     end_s=END_S + MINUTE,
     snapshot_s=-(5 * HOUR + 17 * MINUTE),
     fault=OverwriteMetadata(),
+    review=careful,
     rates=rates,
     runbook=runbook,
     milestones=MILESTONES,

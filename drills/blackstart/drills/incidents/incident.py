@@ -8,6 +8,7 @@ from datetime import datetime
 
 from blackstart.drills.faults.overwrite_metadata import OverwriteMetadata
 from blackstart.drills.responders import Responders
+from blackstart.drills.reviewer import Review
 from blackstart.drills.world.traffic import Rates
 from blackstart.safeguards import Safeguards
 
@@ -32,7 +33,10 @@ class Milestone:
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident. Offsets are seconds from the fault; outcomes are nowhere in here."""
+    """One incident. Offsets are seconds from the fault; outcomes are nowhere in here.
+
+    `review` is what a second engineer makes of a write that a guard holds.
+    """
 
     name: str
     title: str
@@ -41,6 +45,7 @@ class Incident:
     end_s: float
     snapshot_s: float
     fault: OverwriteMetadata
+    review: Review
     rates: Callable[[int], Rates]
     runbook: Callable[[Safeguards], tuple[Step, ...]]
     milestones: tuple[Milestone, ...]

@@ -12,6 +12,7 @@ from blackstart.drills.world.fleet import Fleet, plan_fleet
 from blackstart.drills.world.repositories import UserRepository
 from blackstart.drills.world.seeding import seed_fleet
 from blackstart.drills.world.services import assemble, workers_for
+from blackstart.drills.world.shell import DirectShell
 from blackstart.drills.world.traffic import Audience, Rates, Visitors
 from blackstart.drills.world.world import World
 from blackstart.model import Plan
@@ -90,6 +91,7 @@ async def build_world(
         visitors=visitors,
         oracle=Oracle(fleet.commits, morning=await observe(store)),
         safeguards=safeguards,
+        shell=DirectShell(store),
         t0=t0,
         folder=folder,
     )

@@ -12,8 +12,9 @@ from blackstart.drills.oracle import Oracle
 from blackstart.drills.world.clock import Actor, VirtualClock
 from blackstart.drills.world.fleet import Fleet
 from blackstart.drills.world.services import Services
+from blackstart.drills.world.shell import Shell
 from blackstart.drills.world.traffic import Visitors
-from blackstart.recovery.snapshots import Snapshots
+from blackstart.recovery.snapshots import Snapshot, Snapshots
 from blackstart.safeguards import Safeguards
 from blackstart.seed import Seed
 
@@ -34,8 +35,14 @@ class World:
     visitors: Visitors
     oracle: Oracle
     safeguards: Safeguards
+    shell: Shell
     t0: float
     folder: Path
+
+    @property
+    def guard_folder(self) -> Path:
+        """Where a guard keeps requests and audit trail, if there is one."""
+        return self.folder / "guard"
 
     @property
     def fault_time(self) -> datetime:
@@ -51,9 +58,10 @@ class World:
 
         return self.clock.spawn(name, wait_and_act())
 
-    async def take_snapshot(self) -> None:
+    async def take_snapshot(self) -> Snapshot:
         """Copy the deploys into the bucket, as the scheduled timer does."""
         snapshot = await self.snapshots.take(
             self.services.store.database, self.clock, self.seed.fork("snapshots")
         )
         self.journal("snapshot.taken", snapshot.id, deploys=snapshot.deploy_count)
+        return snapshot

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from blackstart.clock import Clock
 from blackstart.events import Events
@@ -75,6 +75,30 @@ class NoTrail:
 
     def note(self, action: str, **details: Any) -> None:
         pass
+
+
+class Trail(Protocol):
+    """Takes lines: an audit trail, or what stands in its place."""
+
+    async def record(self, action: str, **details: Any) -> None: ...
+
+    def note(self, action: str, **details: Any) -> None: ...
+
+
+class TellingTrail:
+    """A trail that says, once it is on record, what becomes of a held write."""
+
+    def __init__(self, trail: Trail, events: Events) -> None:
+        self._trail = trail
+        self._events = events
+
+    async def record(self, action: str, **details: Any) -> None:
+        await self._trail.record(action, **details)
+        if "request" in details:
+            self._events(action, f"request {details['request']}", **details)
+
+    def note(self, action: str, **details: Any) -> None:
+        self._trail.note(action, **details)
 
 
 @asynccontextmanager
