@@ -44,6 +44,7 @@ KEYS = {
     "incident": str,
     "seed": int,
     "safeguards": list,
+    "fault": str,
     "fleet": dict,
     "checks": list,
     "outcomes": dict,
@@ -88,7 +89,7 @@ class Refusal:
 REFUSALS = {
     "unknown incident": Refusal(["feb3"], "unknown incident 'feb3'"),
     "unknown safeguard": Refusal(["feb2", "--with", "nonsense"], "unknown safeguard 'nonsense'"),
-    "planned safeguard": Refusal(["feb2", "--with", "audit-trail"], "planned but not built yet"),
+    "planned safeguard": Refusal(["feb2", "--with", "schema-validator"], "planned but not"),
     "no sites": Refusal(["feb2", "--sites", "0"], "a fleet of 0 sites"),
     "negative sites": Refusal(["feb2", "--sites", "-1"], "a fleet of -1 sites"),
     "too many sites": Refusal(["feb2", "--sites", "9" * 30], "a fleet of 9999"),
@@ -257,7 +258,7 @@ def test_the_report_fits_in_80_columns_and_names_every_check(days: list[Run]) ->
     words = " ".join(days[1].out.split())
     for rule in RULES:
         assert rule.title in words
-    assert "15 of 15 checks passed" in words
+    assert "16 of 16 checks passed" in words
     assert "\x1b" not in days[1].out + days[1].err
 
 
@@ -284,9 +285,8 @@ def test_the_journal_and_the_result_are_kept(days: list[Run]) -> None:
     journal = (kept / "journal.jsonl").read_bytes()
     assert hashlib.sha256(journal).hexdigest() == printed["journal_sha256"]
     entries = [json.loads(line) for line in journal.splitlines()]
-    assert [entry["offset_s"] for entry in entries] == sorted(
-        entry["offset_s"] for entry in entries
-    )
+    offsets = [entry["offset_s"] for entry in entries]
+    assert offsets == sorted(offsets)
     assert {"offset_s", "actor", "action", "subject"} <= set(entries[0])
 
 
@@ -301,6 +301,7 @@ def result() -> Result:
         incident="feb2",
         seed=3,
         safeguards=[],
+        fault="took effect",
         fleet=Fleet(20, 100, 5, 4),
         checks=[replace(check, id="outcome-02", status=Status.PASSED), check],
         outcomes={"restored": 5},

@@ -12,12 +12,13 @@ from blackstart.drills.evidence import Evidence, file_of
 # --- All of them ---
 
 
-def test_there_are_twelve_outcomes_and_three_rules_of_safety() -> None:
+def test_there_are_twelve_outcomes_three_rules_of_safety_and_the_cause() -> None:
     assert list(BY_ID) == [
         *(f"outcome-{number:02}" for number in range(1, 13)),
         "fault-took-effect",
         "right-bytes",
         "publish-order",
+        "cause",
     ]
 
 

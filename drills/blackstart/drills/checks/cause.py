@@ -31,4 +31,4 @@ def _expected(evidence: Evidence) -> str:
     return "without a record nobody ever knows"
 
 
-RULES = (Rule("cause", "The cause is on record", _expected, _judge),)
+RULES = (Rule("cause", "What people know of the cause", _expected, _judge),)
