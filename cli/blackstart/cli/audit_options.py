@@ -49,7 +49,7 @@ class Trail:
 
 def the_trail(data: Path | None) -> Trail:
     """The trail of the guard that has this folder. Raises: UsageError."""
-    from blackstart.guard.service import Places
+    from blackstart.guard.guardroom import Places
     from blackstart.guard.settings import GuardSettings
     from blackstart.settings import load
     from blackstart.store import ObjectStore

@@ -12,9 +12,9 @@ import pytest
 from bson import ObjectId
 from tests.cli.snapshot.conftest import DATABASE, Place
 
-from blackstart.guard.saver import undo_command
 from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Request
+from blackstart.guard.saver import undo_command
 from blackstart.recovery.snapshots.keys import CHUNKS
 
 
