@@ -30,7 +30,7 @@ PAGES = sorted(path.name for path in RUNBOOKS.glob("*.md"))
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LIMIT_S = 150
 """For a whole page, on a busy machine; a mount that is not ended would go on for ever."""
-PATIENCE_S = 30
+PATIENCE_S = 10
 DATABASE = "blackstart"
 SITE = "58936a8f1b2c3d4e5f607181"
 DEPLOYS = [f"58936a8f1b2c3d4e5f60718{number}" for number in range(2, 9)]
@@ -123,25 +123,29 @@ def desk(mongodb_uri: str, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def run(blocks: list[str], environment: dict[str, str], folder: Path) -> list[str]:
-    """What each block printed. All of them run in one shell, and none outlives it by long."""
-    ends = "\0"
+    """What each block printed. All of them run in one shell, and nothing outlives it."""
     script = "exec 2>&1\n" + "".join(f"{block}printf '\\0'\n" for block in blocks)
-    with subprocess.Popen(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    ) as shell:
+    # Into a file: what the page leaves running would hold a pipe open.
+    printed = folder / "printed"
+    with (
+        printed.open("wb") as output,
+        subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            start_new_session=True,
+        ) as shell,
+    ):
         try:
-            said, _ = shell.communicate(timeout=LIMIT_S)
+            shell.wait(LIMIT_S)
             _, alive = psutil.wait_procs(_of_session(shell.pid), timeout=PATIENCE_S)
             assert not alive, f"the page leaves {alive} running"
         finally:
             for process in _of_session(shell.pid):
                 process.kill()
-    return said.decode().split(ends)[:-1]
+    return printed.read_text(encoding="utf-8").split("\0")[:-1]
 
 
 def _of_session(leader: int) -> list[psutil.Process]:
