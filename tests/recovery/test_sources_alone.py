@@ -13,7 +13,8 @@ from tests.recovery.conftest import Recovery, outcomes
 from blackstart.model import Deploy, Plan, Site
 from blackstart.recovery.find import find
 from blackstart.recovery.plan import PlanFile, Wish
-from blackstart.recovery.snapshots import Snapshots
+from blackstart.recovery.snapshots import Snapshots, cutting
+from blackstart.recovery.snapshots.keys import chunk_key
 from blackstart.recovery.sources import (
     PointerLogSource,
     Route,
@@ -53,6 +54,12 @@ async def fleet(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 async def release(bench: Bench, site: Site, number: int) -> None:
     await bench.release(site, {"index.html": f"{site.name} {number}".encode(), "a.css": b"a{}"})
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two or three deploys in a chunk."""
+    monkeypatch.setattr(cutting, "TARGET_BYTES", 600)
 
 
 @pytest.fixture
@@ -210,19 +217,58 @@ async def test_a_source_that_broke_silently_is_named_and_routed_around(
     assert {each.state for each in (await recovery.verify(path)).values()} == {State.RESTORED}
 
 
-async def test_a_log_with_a_missing_segment_is_named_and_the_rest_of_it_used(
+async def test_of_a_snapshot_with_one_damaged_chunk_the_others_are_used(
+    bench: Bench, recovery: Recovery, small_chunks: None, fleet: Fleet
+) -> None:
+    snapshots = Snapshots(bench.objects)
+    (taken,) = await snapshots.all()
+    chunks = (await snapshots.manifest(taken.id)).collections["deploys"].chunks
+    assert len(chunks) > 2
+    data = await bench.objects.get(chunk_key(chunks[1].name))
+    await bench.objects.put(chunk_key(chunks[1].name), data[:-3])
+    sources = await every_source(bench.store, bench.objects, snapshots)
+    path, header = await recovery.plan(*sources)
+    (problem,) = header.sources[0].problems
+    assert chunks[1].name in problem
+    assert header.routes["snapshot"] == len(fleet.early) - chunks[1].count
+    await recovery.apply(path)
+    assert {each.state for each in (await recovery.verify(path)).values()} == {State.RESTORED}
+
+
+async def test_an_empty_backup_is_named_and_the_one_before_it_used(
+    bench: Bench, recovery: Recovery, fleet: Fleet
+) -> None:
+    bench.clock.advance(60)
+    nothing = bench.store.database.client[bench.store.database.name + "-empty"]
+    snapshots = Snapshots(bench.objects)
+    empty = await snapshots.take(nothing, bench.clock, bench.seed)
+    assert empty.is_empty
+    path, header = await recovery.plan(*await snapshot_sources(snapshots))
+    problems = {source.name: source.problems for source in header.sources}
+    assert problems[f"snapshot {empty.id}"] == ["it holds no deploys"]
+    assert header.routes["snapshot"] == len(fleet.early)
+    await recovery.apply(path)
+    standing = await recovery.verify(path)
+    assert {key for key, each in standing.items() if each.state is State.RESTORED} == fleet.early
+
+
+async def test_a_log_with_a_missing_segment_is_named_and_only_what_was_in_it_is_not_back(
     bench: Bench, recovery: Recovery, fleet: Fleet
 ) -> None:
     keys = await bench.objects.list_keys("pointer-log/")
     assert len(keys) == 4
+    gone = await bench.objects.get(keys[1])
     await bench.objects.delete(keys[1:2])
     source = PointerLogSource(bench.objects, None)
     path, header = await recovery.plan(source, wish=Wish(routes=[Route.POINTER_LOG]))
     assert any("missing" in problem for problem in header.sources[0].problems)
     assert header.routes == {"pointer-log": 9, "none": 3}
     await recovery.apply(path)
-    states = [each.state for each in (await recovery.verify(path)).values()]
-    assert states.count(State.RESTORED) == header.routes["pointer-log"]
+    standing = await recovery.verify(path)
+    lost = {key for key, each in standing.items() if each.state is not State.RESTORED}
+    assert lost == {key for key in fleet.before if key.encode() in gone}
+    # Of each of those sites a later deploy is back, and shown.
+    assert {standing[key].state for key in lost} == {State.SUPERSEDED}
 
 
 async def test_a_deploy_whose_files_are_gone_too_is_not_called_restored_by_any_source(
