@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import socket
 import statistics
 import sys
 import tempfile
@@ -25,19 +24,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import bson
-from bson.raw_bson import RawBSONDocument
-from pymongo import AsyncMongoClient
-
 from blackstart.clock import WallClock
-from blackstart.recovery.mount import Mount, Source
+from blackstart.recovery.mount import Source
 from blackstart.recovery.snapshots import Snapshots, reading
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
+from made import Client, Made, served
 
 READY_S = 1.0
 STRIDE = 7_919
-Client = AsyncMongoClient[dict[str, Any]]
 
 
 def main() -> None:
@@ -80,43 +75,11 @@ async def _run(objects: ObjectStore, arguments: argparse.Namespace) -> bool:
 async def _take(objects: ObjectStore, count: int) -> str:
     """A snapshot of deploys that are made up, which a mount serves as if they were one already."""
     start_s = time.perf_counter()
-    async with _served(_Made(count), f"bench-{count}") as client:
+    async with _served(Made({"deploys": (count, _deploy)}), f"bench-{count}") as client:
         database = client[f"bench-{count}"]
         taken = await Snapshots(objects).take(database, WallClock(), Seed(count))
     print(f"{count:>9,} documents: taken in {time.perf_counter() - start_s:.1f} s", flush=True)
     return taken.id
-
-
-class _Made:
-    """Deploys that are made up as they are read."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def collections(self) -> list[str]:
-        return ["deploys"]
-
-    def count(self, collection: str) -> int:
-        return self._count
-
-    def is_ordered(self, collection: str) -> bool:
-        return True
-
-    def indexes(self, collection: str) -> list[dict[str, Any]]:
-        return [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
-
-    def options(self, collection: str) -> dict[str, Any]:
-        return {}
-
-    def raw_bytes(self, collection: str) -> int:
-        return 0
-
-    async def get(self, collection: str, _id: Any) -> RawBSONDocument | None:
-        raise NotImplementedError("a snapshot is taken by a scan")
-
-    async def scan(self, collection: str, *, start: Any = None) -> AsyncIterator[RawBSONDocument]:
-        for number in range(self._count):
-            yield RawBSONDocument(bson.encode(_deploy(number)))
 
 
 def _deploy(number: int) -> dict[str, Any]:
@@ -142,15 +105,8 @@ async def _mounted(objects: ObjectStore, snapshot_id: str) -> AsyncIterator[tupl
 
 @asynccontextmanager
 async def _served(source: Source, database: str) -> AsyncIterator[Client]:
-    sock = socket.create_server(("127.0.0.1", 0))
-    port = sock.getsockname()[1]
-    mount = Mount(source, database, clock=WallClock(), seed=Seed(1))
-    await mount.start(sock)
-    try:
-        async with Client(f"mongodb://127.0.0.1:{port}/?directConnection=true") as client:
-            yield client
-    finally:
-        await mount.stop()
+    async with served(source, database) as uri, Client(uri) as client:
+        yield client
 
 
 async def _look_up(deploys: Any, count: int, look_ups: int) -> float:

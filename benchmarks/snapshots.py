@@ -50,8 +50,7 @@ def main() -> None:
 
 
 async def _run(arguments: argparse.Namespace) -> bool:
-    async with _store() as store:
-        await _fill(store, arguments.deploys)
+    async with filled_store(DATABASE, arguments.deploys) as store:
         ratios = []
         with tempfile.TemporaryDirectory() as folder:
             for number in range(arguments.rounds):
@@ -117,14 +116,17 @@ async def _bytes(objects: ObjectStore) -> int:
 
 
 @asynccontextmanager
-async def _store() -> AsyncIterator[MetadataStore]:
+async def filled_store(database: str, deploys: int) -> AsyncIterator[MetadataStore]:
+    """So many deploys on the server that is named, dropped afterwards, or on an embedded one."""
     given = os.environ.get("BLACKSTART_MONGODB_URI")
     if given:
-        async with connect(given, DATABASE) as store:
+        async with connect(given, database) as store:
+            await _fill(store, deploys)
             yield store
             await store.drop()
         return
-    async with embedded_mongodb() as uri, connect(uri, DATABASE) as store:
+    async with embedded_mongodb() as uri, connect(uri, database) as store:
+        await _fill(store, deploys)
         yield store
 
 

@@ -37,7 +37,7 @@ class Deeds:
 
     async def swap(self, swaps: Sequence[Swap]) -> tuple[int, dict[str, str]]:
         """Compare-and-set; returns how many matched, and those that the database refused."""
-        updates = [UpdateOne(_filter(each), _update(each)) for each in swaps]
+        updates = [update_of(each) for each in swaps]
         try:
             result = await self._deploys.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
@@ -49,6 +49,11 @@ class Deeds:
                 raise  # A write concern that was not met: nobody knows what lasts.
             return int(error.details["nMatched"]), refused
         return result.matched_count, {}
+
+
+def update_of(swap: Swap) -> UpdateOne:
+    """One compare-and-set, as it is sent."""
+    return UpdateOne(_filter(swap), _update(swap))
 
 
 def _filter(swap: Swap) -> dict[str, Any]:
