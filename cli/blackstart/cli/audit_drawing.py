@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
-from blackstart.cli.console import out
+from blackstart.cli.days import Days
 from blackstart.cli.tables import plain
 from blackstart.guard.audit import AuditLine
 
@@ -31,24 +29,16 @@ class Drawing:
     """Prints lines one by one."""
 
     def __init__(self) -> None:
-        self._day: date | None = None
+        self._days = Days(WHO, ACTION)
 
     def line(self, line: AuditLine) -> None:
-        if line.at.date() != self._day:
-            self._day = line.at.date()
-            out.print(f"[bold]{self._day}[/] [dim](UTC)[/]")
-        table = Table.grid(padding=(0, 1, 0, 0))
-        for width in (8, WHO, ACTION):
-            table.add_column(width=width, overflow="fold")
-        table.add_column(overflow="fold")
         style = STYLES.get(line.action, "")
-        table.add_row(
-            Text(f"{line.at:%H:%M:%S}", style="dim"),
+        cells = (
             Text(plain(str(line.details.get("login", "")))),
             Text(plain(line.action), style=style),
             Text(plain(what(line)), style=style),
         )
-        out.print(table)
+        self._days.print(line.at, [cells])
 
 
 def print_row(line: AuditLine) -> None:

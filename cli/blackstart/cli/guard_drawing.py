@@ -44,7 +44,9 @@ def draw(request: Request) -> None:
     if request.snapshot:
         _section("Saved before it ran", Text(plain(request.snapshot)))
     if request.undo:
-        out.print("\n[bold]To undo it[/]")
+        out.print(
+            "\n[bold]To undo it[/] [dim](it only tells what it would do; with --yes it does it)[/]"
+        )
         # On one line, however long it is, so that it can be copied.
         out.print(Text(f"  {plain(request.undo)}"), soft_wrap=True)
     for line in _next(request):

@@ -12,6 +12,7 @@ import typer
 from blackstart.cli.audit import audit
 from blackstart.cli.build import build
 from blackstart.cli.cdn import cdn
+from blackstart.cli.channel import channel
 from blackstart.cli.drill import drill
 from blackstart.cli.guard import guard
 from blackstart.cli.hook import hook
@@ -51,6 +52,7 @@ app.add_typer(pointer_log)
 app.add_typer(snapshot)
 app.add_typer(guard)
 app.add_typer(audit)
+app.command()(channel)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 
