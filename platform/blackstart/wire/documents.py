@@ -66,6 +66,11 @@ class Document:
         except (InvalidBSON, ValueError, OverflowError, RecursionError) as error:
             raise WireError(f"a document cannot be decoded: {error}") from error
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether its values, encoded again, give the same bytes."""
+        return bson.encode(self.decode(), codec_options=PLAIN) == self.raw
+
     def lazily(self) -> RawBSONDocument:
         """A view that decodes what is looked at."""
         return RawBSONDocument(self.raw, DEFAULT_RAW_BSON_OPTIONS)

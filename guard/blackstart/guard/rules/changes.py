@@ -50,8 +50,11 @@ def _check_operators(update: Mapping[str, Any], table: Table) -> Mapping[str, An
     for operator in operators:
         if operator not in table.update_operators:
             raise NotKnownError(f"the update operator {operator} is not known")
-        if not isinstance(update[operator], Mapping):
+        fields = update[operator]
+        if not isinstance(fields, Mapping):
             raise NotKnownError(f"{operator} has no document")
+        if operator == "$rename" and not all(isinstance(each, str) for each in fields.values()):
+            raise NotKnownError("$rename does not say what to call it")
     if operators:
         check_harmless(update, table)
     return update
@@ -63,7 +66,15 @@ def _check_stage(stage: object, table: Table) -> None:
     (name,) = stage
     if name not in table.update_stages:
         raise NotKnownError(f"the stage {name} is not known in an update")
-    check_expression(stage[name], table)
+    value = stage[name]
+    if name == "$unset" and not _names_fields(value):
+        raise NotKnownError("$unset names no fields")
+    check_expression(value, table)
+
+
+def _names_fields(value: object) -> bool:
+    listed = [value] if isinstance(value, str) else value
+    return isinstance(listed, list) and all(isinstance(each, str) for each in listed)
 
 
 def _by_operators(update: Mapping[str, Any]) -> Iterable[str]:
@@ -71,7 +82,7 @@ def _by_operators(update: Mapping[str, Any]) -> Iterable[str]:
         for path, value in fields.items():
             yield path
             if operator == "$rename":
-                yield str(value)
+                yield value
 
 
 def _by_stage(stage: Mapping[str, Any]) -> Iterable[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import bson
+from bson import Decimal128
 
 from blackstart.wire import Message
 from blackstart.wire.documents import PLAIN
@@ -27,6 +28,7 @@ class Command:
     body: Mapping[str, Any]
     flaws: tuple[str, ...] = ()
     more_to_come: bool = False
+    message: Message | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -51,7 +53,7 @@ class Command:
         flaws += _merge(body, sequences)
         if message.legacy:
             body.setdefault("$db", "admin")
-        return cls(body, tuple(flaws), message.more_to_come)
+        return cls(body, tuple(flaws), message.more_to_come, message)
 
     @property
     def name(self) -> str:
@@ -73,7 +75,19 @@ class Command:
         if self.more_to_come:
             return False
         concern = self.body.get("writeConcern")
-        return not (isinstance(concern, Mapping) and concern.get("w") in (0, "0"))
+        return not isinstance(concern, Mapping) or _is_answered(concern.get("w", 1))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is, byte for byte, what its values stand for.
+
+        The decoder takes some of BSON's old types for others. Two commands must not have one
+        digest, and what a reviewer saw must be what is sent on.
+        """
+        if self.message is None:
+            return True
+        sequences = (each for part in self.message.sequences for each in part.documents)
+        return all(each.is_exact for each in (self.message.body, *sequences))
 
     def canonical(self) -> dict[str, Any]:
         """What stays the same when it is sent again, in an order that does not depend on the
@@ -87,6 +101,13 @@ class Command:
     def digest(self) -> str:
         """Names exactly this command on exactly this database: SHA-256, as hex digits."""
         return digest_of([self])
+
+
+def _is_answered(w: object) -> bool:
+    """A server cuts a number down to a whole one, so that a half is none, and so is NaN."""
+    if isinstance(w, Decimal128):
+        return float(w.to_decimal()) >= 1
+    return w >= 1 if isinstance(w, (int, float)) else w != "0"
 
 
 def digest_of(commands: Sequence[Command]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from blackstart.guard.plain import one_line
 from blackstart.guard.rules.changes import WHOLE, overlaps, touched
 from blackstart.guard.rules.command import Command
 from blackstart.guard.rules.kinds import (
@@ -27,7 +28,7 @@ from blackstart.guard.rules.names import (
     database_name,
     renamed,
 )
-from blackstart.guard.rules.operators import check_expression, check_filter
+from blackstart.guard.rules.operators import check_expression, check_filter, check_harmless
 from blackstart.guard.rules.pipelines import sources_of, targets_of
 from blackstart.guard.rules.statements import writes_of
 from blackstart.guard.rules.table import ANY, Table
@@ -37,6 +38,9 @@ _EXPRESSIONS = ("projection", "let", "fields", "sort", "min", "max", "hint")
 _ON_COLLECTIONS = frozenset(
     {"find", "aggregate", "count", "distinct", "listIndexes", "collStats"}
     | {"insert", "update", "delete", "findAndModify"}
+)
+_EXPLAINED = frozenset(
+    {"find", "aggregate", "count", "distinct", "update", "delete", "findAndModify", "bulkWrite"}
 )
 _ON_NAMESPACES = frozenset(
     {"enableSharding", "shardCollection", "reshardCollection", "unshardCollection"}
@@ -87,7 +91,12 @@ class Judge:
             found = self._found(command, Kind.UNKNOWN, str(error))
         except NotAllowedError as error:
             found = self._found(command, Kind.FORBIDDEN, str(error))
-        return self._stricter(self._without_answer(found), service)
+        found = self._stricter(self._without_answer(found), service)
+        if found.decision is Decision.HOLD and not command.is_exact:
+            reason = f"{found.reason}; it holds values that people would be shown as others"
+            found = replace(found, decision=Decision.REFUSE, reason=reason)
+        reason = one_line(found.reason)
+        return found if reason is found.reason else replace(found, reason=reason)
 
     def _found(self, command: Command, kind: Kind, reason: str, **more: Any) -> Verdict:
         return Verdict(self.table.decisions[kind], kind, reason, command, **more)
@@ -122,6 +131,7 @@ class Judge:
     def _check_fields(self, command: Command, name: str) -> None:
         known = self.table.fields[name]
         if ANY in known:
+            check_harmless(command.body, self.table)
             return
         for key in list(command.body)[1:]:
             if key not in known and key not in self.table.envelope:
@@ -165,6 +175,8 @@ class Judge:
         inner = command.body.get("explain")
         if not isinstance(inner, Mapping) or "explain" in inner:
             raise NotKnownError("explain explains no command")
+        if self.table.aliases.get(next(iter(inner), ""), next(iter(inner), "")) not in _EXPLAINED:
+            raise NotKnownError("explain explains no such command")
         if inner.get("$db", command.database) != command.database:
             raise NotKnownError("explain names two databases")
         judged = self._classify(Command({**inner, "$db": command.database}))
@@ -202,13 +214,17 @@ class Judge:
 
     def _structural(self, command: Command, name: str) -> Verdict:
         body, database = command.body, str(command.database)
-        plain = name == "create" and set(body) <= _PLAIN_CREATE | self.table.envelope
+        named = body[command.name]
+        plain = name == "create" and isinstance(named, str)
+        plain = plain and set(body) <= _PLAIN_CREATE | self.table.envelope
         if name == "renameCollection":
             spaces = renamed(body)
         elif name in _ON_NAMESPACES:
-            spaces = [_parted(body[command.name])]
-        elif isinstance(body[command.name], str):
-            spaces = [(database, str(body[command.name]))]
+            spaces = [_parted(named)]
+        elif name == "cloneCollectionAsCapped":
+            spaces = [(database, str(named)), (database, str(body.get("toCollection")))]
+        elif isinstance(named, str):
+            spaces = [(database, named)]
         else:
             spaces = [(database, "*")]
         check_writable(spaces, self.table)

@@ -15,6 +15,7 @@ from blackstart.guard.rules.table import Table
 
 _PLAIN = frozenset({str, int, float, bool, bytes, type(None), ObjectId, datetime})
 """Values that hold no keys, told apart without asking what they descend from."""
+_DBREF = frozenset({"$ref", "$id", "$db"})
 _NEVER_NAMES = (list, tuple, re.Pattern, Regex, Code, DBRef, MinKey, MaxKey)
 
 
@@ -34,7 +35,12 @@ def check_expression(value: object, table: Table) -> None:
 
 def check_operators(value: object, table: Table, known: frozenset[str]) -> None:
     """Look at every key, however deep. Raises: NotKnownError, NotAllowedError."""
-    for key, depth in _keys(value):
+    found = _Keys(value)
+    for key in found.quoted:
+        # A value to MongoDB, but not to whoever takes `$literal` for any other field.
+        if key in table.forbidden_operators or key in table.write_stages:
+            raise NotAllowedError(f"{key} is never let through, not even as a value")
+    for key, depth in found.keys:
         if depth > table.depth:
             raise NotKnownError(f"it lies more than {table.depth} deep")
         if not key.startswith("$"):
@@ -50,11 +56,14 @@ def check_harmless(value: object, table: Table) -> None:
 
     Raises: NotKnownError, NotAllowedError.
     """
-    for key, depth in _keys(value):
+    found = _Keys(value)
+    for key, depth in found.keys:
         if depth > table.depth:
             raise NotKnownError(f"it lies more than {table.depth} deep")
         if key in table.forbidden_operators:
             raise NotAllowedError(f"{key} is never let through")
+    if not table.forbidden_operators.isdisjoint(found.quoted):
+        raise NotAllowedError("a value holds what is never let through")
 
 
 def pins_one(found: Mapping[str, Any], collation: object) -> bool:
@@ -81,23 +90,40 @@ def _is_plain(collation: object) -> bool:
     )
 
 
-def _keys(value: object) -> list[tuple[str, int]]:
-    """All keys with their depths, gathered without recursion.
+class _Keys:
+    """All keys with their depths, gathered without recursion; `quoted` lie below a $literal.
 
-    Code is a key of its own: wherever it stands, a server may run it. What
-    follows $literal is a value.
+    Code is a key of its own: wherever it stands, a server may run it. So are
+    the fields of a DBRef beyond its three, which the decoder takes out of sight.
     """
-    found: list[tuple[str, int]] = []
-    waiting: list[tuple[object, int]] = [(value, 1)]
-    while waiting:
-        each, depth = waiting.pop()
-        if type(each) in _PLAIN:
-            continue
-        if isinstance(each, Code):
-            found.append(("$function", depth))
-        elif isinstance(each, Mapping):
-            found += ((key, depth) for key in each)
-            waiting += ((inner, depth + 1) for key, inner in each.items() if key != "$literal")
-        elif isinstance(each, Sequence) and not isinstance(each, (str, bytes)):
-            waiting += ((inner, depth + 1) for inner in each)
-    return found
+
+    def __init__(self, value: object) -> None:
+        self.keys: list[tuple[str, int]] = []
+        self.quoted: list[str] = []
+        literals = self._gather(value, 1)
+        while literals:
+            inner = _Keys(literals.pop())
+            self.quoted += (key for key, _ in inner.keys)
+            self.quoted += inner.quoted
+
+    def _gather(self, value: object, depth: int) -> list[object]:
+        found, literals = self.keys, list[object]()
+        waiting: list[tuple[object, int]] = [(value, depth)]
+        while waiting:
+            each, depth = waiting.pop()
+            if type(each) in _PLAIN:
+                continue
+            if isinstance(each, Code):
+                found.append(("$function", depth))
+            elif isinstance(each, Mapping):
+                found += ((key, depth) for key in each)
+                if "$literal" in each:
+                    literals.append(each["$literal"])
+                    each = {key: inner for key, inner in each.items() if key != "$literal"}
+                waiting += ((inner, depth + 1) for inner in each.values())
+            elif isinstance(each, DBRef):
+                waiting += ((inner, depth + 1) for inner in each.as_doc().values())
+                found += ((key, depth) for key in each.as_doc() if key not in _DBREF)
+            elif isinstance(each, Sequence) and not isinstance(each, (str, bytes)):
+                waiting += ((inner, depth + 1) for inner in each)
+        return literals

@@ -38,9 +38,7 @@ class _Reader:
         check_expression(self._let, table)
 
     def insert(self) -> list[Write]:
-        documents = self._body.get("documents")
-        if not isinstance(documents, Sequence) or not documents:
-            raise NotKnownError("an insert without documents")
+        documents = _documents(self._body, "documents", empty=True)
         return [Write(Action.INSERT, self._database, self._collection, documents=documents)]
 
     def update(self) -> list[Write]:
@@ -118,8 +116,9 @@ class _Reader:
         table = self._table
         options = {key: each[key] for key in _OPTIONS if key in each}
         check_harmless(options, table)
-        for part in each.get("arrayFilters", ()):
-            check_filter(part, table)
+        if each.get("arrayFilters", []) != []:
+            for part in _documents(each, "arrayFilters"):
+                check_filter(part, table)
         known = check_filter(found, table)
         if self._let is not None:
             options["let"] = self._let
@@ -145,11 +144,14 @@ _READERS: dict[str, Callable[[_Reader], list[Write]]] = {
 }
 
 
-def _documents(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+def _documents(
+    body: Mapping[str, Any], name: str, *, empty: bool = False
+) -> list[Mapping[str, Any]]:
+    """A list of documents, of which none is empty unless that is allowed."""
     found = body.get(name)
     if not isinstance(found, Sequence) or isinstance(found, (str, bytes)) or not found:
         raise NotKnownError(f"there are no {name}")
-    if not all(isinstance(each, Mapping) and each for each in found):
+    if not all(isinstance(each, Mapping) and (each or empty) for each in found):
         raise NotKnownError(f"{name} holds what is no document")
     return list(found)
 
