@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from bson import Binary, Code, Decimal128, Int64, ObjectId, Regex, Timestamp, encode
+from bson import Binary, Code, DBRef, Decimal128, Int64, ObjectId, Regex, Timestamp, encode
 from bson.datetime_ms import DatetimeMS
 from bson.raw_bson import RawBSONDocument
 from hypothesis import assume, given
@@ -97,3 +97,26 @@ def test_no_document_fails_and_no_secret_comes_through(document: dict[str, Any])
     document = {"x": 1, **document, "inner": {"mail": "SECRET", "rest": document}}
     text = json.dumps(HIDE(document), allow_nan=False)
     assert "SECRET" not in text
+
+
+def test_what_a_decoder_takes_out_of_sight_is_redacted_too() -> None:
+    hidden = {"password": "s3cret", "plain": 1}
+    for value in (DBRef("c", 1, None, **hidden), Code("f", hidden), [DBRef("c", hidden)]):
+        shown = json.dumps(Redaction()({"insert": "x", "documents": [{"a": value}]}))
+        assert "s3cret" not in shown
+        assert "plain" in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"x" * 1_000_000: 1},
+        {"insert": {str(number): "x" * 900 for number in range(90)}},
+        {"insert": "x", "documents": [{"a": Code("f" * 1_000_000)}]},
+        {"insert": "x", "documents": [{"a": Regex("f" * 1_000_000)}]},
+        {"insert": "x", "documents": [{"f" * 1_000_000: 1}]},
+        {"insert": "x", "documents": [{str(n): Regex("f" * 900) for n in range(99)}] * 20},
+    ],
+)
+def test_no_command_makes_a_line_without_end(command: dict[str, Any]) -> None:
+    assert len(json.dumps(Redaction()(command))) < 50_000

@@ -9,7 +9,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from bson import ObjectId, json_util
+from bson import Code, DBRef, ObjectId, json_util
 
 from blackstart.guard.rules.command import SESSION_FIELDS
 
@@ -49,8 +49,9 @@ class Redaction:
         shown: dict[str, Any] = walk.document(kept, ())
         if walk.characters <= WHOLE_CHARACTERS:
             return shown
-        name = next(iter(kept))
-        return {name: shown[name], "cut": json.dumps(shown)[:WHOLE_CHARACTERS]}
+        name, first = next(iter(shown.items()))
+        first = first if isinstance(first, str) else _cut(json.dumps(first))
+        return {name: first, "cut": json.dumps(shown)[:WHOLE_CHARACTERS]}
 
 
 def is_whole(shown: object) -> bool:
@@ -74,15 +75,20 @@ class _Walk:
         for key, value in islice(document.items(), FIELDS):
             name = str(key)
             if type(value) in _LEAVES and self._is_ordinary(name):
-                self.characters += len(name) + 8
+                name = self._named(name)
                 shown[name] = self._leaf(value)
                 continue
             inner = (*path, *name.split(".")) if "." in name else (*path, name)
-            self.characters += len(name) + 8
+            name = self._named(name)
             shown[name] = REDACTED if self._hides(inner) else self._shown(value, inner)
         if len(document) > FIELDS:
             shown["..."] = f"and {len(document) - FIELDS} more"
         return shown
+
+    def _named(self, name: str) -> str:
+        name = _cut(name)
+        self.characters += len(name) + 8
+        return name
 
     def _shown(self, value: Any, path: tuple[str, ...]) -> Any:
         if len(path) > DEPTH:
@@ -91,6 +97,10 @@ class _Walk:
             return self._leaf(value)
         if isinstance(value, Mapping):
             return self.document(value, path)
+        if isinstance(value, DBRef):
+            return self.document(value.as_doc(), path)
+        if isinstance(value, Code) and value.scope is not None:
+            return {"$code": self._leaf(str(value)), "$scope": self.document(value.scope, path)}
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
             items = [self._shown(each, path) for each in value[:LIST_ITEMS]]
             more = len(value) - LIST_ITEMS
@@ -99,7 +109,7 @@ class _Walk:
 
     def _leaf(self, value: Any) -> Any:
         plain = _plain(value)
-        self.characters += len(plain) if isinstance(plain, str) else 16
+        self.characters += len(str(plain)) if isinstance(plain, (str, dict)) else 16
         return plain
 
     def _is_ordinary(self, name: str) -> bool:
@@ -139,7 +149,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"({len(value)} bytes)"
     try:
-        return json.loads(json_util.dumps(value, json_options=_JSON), parse_constant=str)
+        text = json_util.dumps(value, json_options=_JSON)
+        if len(text) > TEXT_CHARACTERS:
+            return _cut(text)
+        return json.loads(text, parse_constant=str)
     except (TypeError, ValueError, OverflowError):
         return f"({type(value).__name__})"
 
