@@ -55,6 +55,17 @@ def test_nobody_commits_or_goes_on_with_anothers_transaction(sessions: Sessions)
             sessions.use(command, "bob")
 
 
+@pytest.mark.parametrize("name", ["commitTransaction", "abortTransaction"])
+@pytest.mark.parametrize("fields", [{}, MINE, {**MINE, "txnNumber": Int64(1)}])
+def test_a_transaction_is_ended_in_the_words_of_a_transaction(
+    sessions: Sessions, name: str, fields: dict[str, Any]
+) -> None:
+    """Else a lenient server would end it, and nobody would have judged what it adds up to."""
+    sessions.use(find(**MINE, **BEGIN), "ada")
+    with pytest.raises(CommandError):
+        sessions.use(Command.of({name: 1, "$db": "admin", **fields}), "ada")
+
+
 def test_the_statements_of_a_transaction_come_to_one_object(sessions: Sessions) -> None:
     begun = sessions.use(find(**MINE, **BEGIN), "ada")
     assert begun is not None

@@ -21,6 +21,9 @@ LIFETIME_S = 2 * 30 * 60.0
 """Twice the time after which MongoDB forgets a session that nobody uses."""
 
 
+_ENDS = frozenset({"commitTransaction", "abortTransaction"})
+
+
 @dataclass
 class _Session:
     owner: str
@@ -51,7 +54,7 @@ class Sessions:
             self._look_at(listed, owner, ends=command.name == "endSessions")
         name = _session_id(command.body.get("lsid"))
         if name is None:
-            if command.in_transaction:
+            if command.in_transaction or command.name in _ENDS:
                 raise CommandError("InvalidOptions", "a transaction needs a session")
             return None
         session = self._own(name, owner)
@@ -80,6 +83,8 @@ class Sessions:
         body = command.body
         number, running = body.get("txnNumber"), session.transaction
         if not command.in_transaction:
+            if command.name in _ENDS:
+                raise CommandError("InvalidOptions", "the end of a transaction is not told clearly")
             return None
         if body.get("autocommit") is not False or type(number) is bool:
             raise CommandError("InvalidOptions", "a statement's transaction is not told clearly")
