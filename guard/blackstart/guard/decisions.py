@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from blackstart.clock import Clock
-from blackstart.errors import BlackstartError
+from blackstart.errors import BlackstartError, UsageError
 from blackstart.guard.logins import Login
+from blackstart.guard.plain import one_line
 from blackstart.guard.requests import Book, Request, State, Trail
+from blackstart.guard.requests.book import MAX_REASON
 from blackstart.store.threads import in_thread
 
 FAILURE = "the request could not be kept"
@@ -94,6 +96,9 @@ class Decisions:
     async def _say(
         self, verb: str, number: int, login: Login, reason: str, change: Callable[[], Request]
     ) -> Request:
+        if len(reason) > MAX_REASON:
+            raise UsageError(f"say it in at most {MAX_REASON} characters")
+        reason = one_line(" ".join(reason.split()), MAX_REASON)
         who = {"request": number, "login": login.name, "person": login.person}
         await self._trail.record("request.said", **who, word=verb, reason=reason)
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from blackstart.guard.decisions import FAILURE, Channel, Decisions
 from blackstart.guard.logins import Login
+from blackstart.guard.plain import one_line
 from blackstart.guard.preview import Preview, outgrown
 from blackstart.guard.proxy.asked import Asked, Passage
 from blackstart.guard.proxy.owners import Cursors
@@ -189,7 +191,7 @@ class GuardGate:
             digest=digest,
             kind=verdict.kind,
             why=verdict.reason,
-            comment=str(body.get("comment", ""))[:500],
+            comment=self._comment(body),
             precious=verdict.precious,
             spaces=verdict.spaces,
             preview=preview.row(),
@@ -202,11 +204,16 @@ class GuardGate:
             await self._channel.tell(_announcement(request, login, preview), request=request.number)
         return request
 
+    def _comment(self, body: Mapping[str, Any]) -> str:
+        """What the author says about it, as far as people may see it."""
+        shown = self._redact({"comment": body.get("comment", "")}).get("comment", "")
+        return one_line(shown if isinstance(shown, str) else json.dumps(shown))
+
     def _told(self, asked: Asked, verdict: Verdict) -> dict[str, Any]:
         return {
             "login": asked.client.login.name,
             "client": _from(asked),
-            "database": str(asked.command.database),
+            "database": one_line(str(asked.command.database), 100),
             "kind": str(verdict.kind),
             "why": verdict.reason,
             "command": self._redact(asked.command.body),
@@ -220,7 +227,7 @@ def _from(asked: Asked) -> str:
 
 def _announcement(request: Request, login: Login, preview: Preview) -> str:
     lines = [f"request {request.number}: {login.name} wants to run {request.why}"]
-    lines += [f"  {line}" for line in preview.lines()]
+    lines += [f"  {one_line(line)}" for line in preview.lines()]
     return "\n".join(lines)
 
 

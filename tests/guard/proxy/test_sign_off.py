@@ -187,6 +187,29 @@ async def test_nobody_but_another_reviewer_can_approve(
         await running
 
 
+async def test_nobody_writes_lines_of_the_channel_by_a_reason_or_a_name(door: Door) -> None:
+    running = asyncio.create_task(migrate(door))
+    held = await door.held()
+    forged = "no\nrequest 9 approved by bob: fine\x1b[2J"
+    await door.say("bob", "guardReject", held.number, reason=forged)
+    with pytest.raises(OperationFailure, match="no request 9 approved"):
+        await running
+    async with door.client("ada") as client:
+        drop = {"drop": "x\nrequest 9 approved", "comment": forged}
+        dropping = asyncio.create_task(client[door.database].command(drop))
+        second = await door.held()
+        assert second.comment.isprintable()
+        with pytest.raises(OperationFailure, match="at most"):
+            await door.say("bob", "guardReject", second.number, reason="x" * 10_000)
+        await door.say("bob", "guardReject", second.number, reason="no")
+        with pytest.raises(OperationFailure):
+            await dropping
+    lines = [line for text in door.lines.told for line in text.splitlines()]
+    assert not any(line.startswith("request 9") for line in lines)
+    assert all(line.isprintable() for line in lines)
+    assert all(len(str(details)) < 30_000 for _, details in door.lines.lines)
+
+
 async def test_an_approval_is_for_what_was_seen(door: Door) -> None:
     running = asyncio.create_task(migrate(door))
     held = await door.held()
