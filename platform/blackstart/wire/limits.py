@@ -13,6 +13,9 @@ MAX_DEPTH = 200
 MAX_KEYS = 200_000
 """Fields of one document; they are held while it is looked through for a key that comes twice."""
 
+MAX_DOCUMENTS = 100_000
+"""Documents beside one body: what MongoDB announces as `maxWriteBatchSize`."""
+
 
 @dataclass(frozen=True)
 class WireLimits:
@@ -22,6 +25,7 @@ class WireLimits:
     document_bytes: int = MAX_DOCUMENT_BYTES
     depth: int = MAX_DEPTH
     keys: int = MAX_KEYS
+    documents: int = MAX_DOCUMENTS
 
 
 LIMITS = WireLimits()

@@ -149,6 +149,8 @@ def _parse_sequence(
     while at < end:
         document, at = document_at(frame, at, end, limits)
         documents.append(document)
+        if len(documents) > limits.documents:
+            raise WireError(f"a sequence of more than {limits.documents} documents")
     return Sequence(name, tuple(documents)), end
 
 

@@ -29,7 +29,8 @@ class FrameStream(asyncio.Protocol):
         opened: Callable[[FrameStream], None] | None = None,
     ) -> None:
         """`opened` is called when the connection is there."""
-        self._limits = limits
+        self.limits = limits
+        """May change from one frame to the next."""
         self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._whole: bytes | None = None
@@ -110,7 +111,7 @@ class FrameStream(asyncio.Protocol):
         rest = self._rest
         if len(rest) < max(self._wanted, HEADER_BYTES):
             return None
-        self._wanted = frame_length(rest, self._limits)
+        self._wanted = frame_length(rest, self.limits)
         if len(rest) < self._wanted:
             return None
         frame = bytes(memoryview(rest)[: self._wanted])
@@ -135,7 +136,7 @@ class FrameStream(asyncio.Protocol):
             and not self._rest
             and len(data) >= HEADER_BYTES
             and int.from_bytes(data[:4], "little", signed=True) == len(data)
-            and len(data) <= self._limits.message_bytes
+            and len(data) <= self.limits.message_bytes
         ):
             self._whole = data
         else:

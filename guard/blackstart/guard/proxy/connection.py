@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from blackstart.errors import BlackstartError, DatabaseError, UnauthorizedError, WireError
 from blackstart.guard.handshake import Handshake
 from blackstart.guard.logins import Login, Logins
+from blackstart.guard.plain import one_line
 from blackstart.guard.proxy.asked import Asked, Client, Gate, Passage
 from blackstart.guard.proxy.greeting import Greeting
 from blackstart.guard.proxy.own import OwnCommands
@@ -36,6 +37,7 @@ from blackstart.wire.parsing import HANDSHAKES, plain_frame
 
 LOGIN_TIMEOUT_S = 60.0
 """How long a stranger may stay without a word that leads to a login; drivers ask every ten."""
+STRANGER_BYTES = 64 * 1024
 _OPENS_CURSORS = frozenset(
     {"find", "aggregate", "listCollections", "listIndexes", "getMore", "bulkWrite"}
 )
@@ -89,6 +91,7 @@ class Connection:
         self._house = house
         self._peer = peer
         self._stream = stream
+        self._limit_a_stranger()
         self._handshake = Handshake(house.logins)
         self._client: Client | None = None
         self._application = ""
@@ -106,6 +109,9 @@ class Connection:
             _log.warning("the database was lost", peer=self._peer.address, why=error.message)
         except TimeoutError:
             _log.info("a stranger stayed too long", peer=self._peer.address)
+        except Exception:
+            # Nothing is known of what was asked, so that nothing may come of it.
+            _log.exception("a connection ends by a mistake of the guard", peer=self._peer.address)
         finally:
             if self._upstream is not None:
                 self._upstream.close()
@@ -117,6 +123,10 @@ class Connection:
             async with asyncio.timeout(LOGIN_TIMEOUT_S):
                 frame = await self._stream.receive()
         return None if frame is None else parse_message(frame, self._house.limits)
+
+    def _limit_a_stranger(self) -> None:
+        """Until there is a login, nothing is held that no handshake needs."""
+        self._stream.limits = replace(self._house.limits, message_bytes=STRANGER_BYTES)
 
     async def _one(self, message: Message) -> None:
         try:
@@ -144,6 +154,7 @@ class Connection:
             return self._sasl(name, _unambiguous(message))
         if name == "logout":
             self._client = None
+            self._limit_a_stranger()
             return {"ok": 1.0}
         if name == "ping" and self._client is None:
             return {"ok": 1.0}
@@ -160,7 +171,7 @@ class Connection:
         if isinstance(client, Mapping):
             application = client.get("application")
             named = application.get("name") if isinstance(application, Mapping) else None
-            self._application = str(named or "")[:128]
+            self._application = one_line(named, 128) if isinstance(named, str) else ""
         answer = await self._house.greeting.hello(command)
         first = command.get("speculativeAuthenticate")
         if isinstance(first, Mapping):
@@ -175,6 +186,7 @@ class Connection:
         answer, login = self._handshake.go_on(command)
         if login is not None:
             self._client = self._of(login)
+            self._stream.limits = self._house.limits
         return answer
 
     def _of(self, login: Login) -> Client:
@@ -197,7 +209,7 @@ class Connection:
             if message.more_to_come:
                 await passage.lost()
             else:
-                await self._pass_on(upstream, command, client, passage)
+                await self._pass_on(upstream, message, command, client, passage)
         except BaseException:
             # Half an exchange: whatever comes next on this connection answers something else.
             upstream.close()
@@ -206,17 +218,27 @@ class Connection:
             raise
 
     async def _pass_on(
-        self, upstream: UpstreamConnection, command: Command, client: Client, passage: _Once
+        self,
+        upstream: UpstreamConnection,
+        message: Message,
+        command: Command,
+        client: Client,
+        passage: _Once,
     ) -> None:
         """The answers as they come: one, or several where the client takes several."""
         looks = passage.is_awaited or _may_open_cursor(command)
+        frame = await upstream.receive()
+        if int.from_bytes(frame[8:12], "little", signed=True) != message.header.request_id:
+            # To a question for which no answer was wanted, perhaps.
+            raise DatabaseError("the database answers another question than was asked")
         more = True
         while more:
-            frame = await upstream.receive()
             more = _more_to_come(frame)
             if looks:
                 await self._look(frame, client, None if more else passage)
             await self._stream.send(frame)
+            if more:
+                frame = await upstream.receive()
 
     async def _look(self, frame: bytes, client: Client, passage: _Once | None) -> None:
         """Note the cursor an answer names, and tell whoever waits for the last one."""
