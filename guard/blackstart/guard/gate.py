@@ -113,7 +113,10 @@ class GuardGate:
         verdict = self._judge.judge(asked.command, service=login.name if login.is_service else None)
         if transaction is not None and asked.command.name == "commitTransaction":
             verdict = transaction.judge_commit(asked.command)
-        self._cursors.check(verdict.cursors, login.name)
+        if asked.command.name == "killCursors":
+            self._cursors.check_killed(verdict.cursors, login.name)
+        else:
+            self._cursors.check(verdict.cursors, login.name)
         if verdict.decision is Decision.REFUSE:
             await self._trail.record("command.refused", **self._told(asked, verdict))
             raise CommandError("Unauthorized", f"the guard refuses this: {verdict.reason}")

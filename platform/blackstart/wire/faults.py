@@ -36,6 +36,9 @@ CODES = {
 }
 """Of MongoDB's error codes (`src/mongo/base/error_codes.yml`) those that are given here."""
 
+_LABELS = {"NoSuchTransaction": {"errorLabels": ["TransientTransactionError"]}}
+"""What tells a driver that all of the transaction may be tried again."""
+
 
 class CommandError(Exception):
     """A command is refused; a `WireServer` answers it as an error document."""
@@ -51,4 +54,5 @@ class CommandError(Exception):
 
 def error_document(code_name: str, errmsg: str) -> dict[str, Any]:
     """What a driver reads as an OperationFailure; `code_name` is one of `CODES`."""
-    return {"ok": 0.0, "errmsg": errmsg, "code": CODES[code_name], "codeName": code_name}
+    told = {"ok": 0.0, "errmsg": errmsg, "code": CODES[code_name], "codeName": code_name}
+    return told | _LABELS.get(code_name, {})

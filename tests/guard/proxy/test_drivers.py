@@ -13,6 +13,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailur
 from tests.guard.proxy.conftest import PASSWORD, Client, Guarded, guarding
 
 from blackstart.errors import DatabaseError
+from blackstart.guard.proxy.owners import NothingKilledError
 from blackstart.guard.proxy.upstream import UpstreamConnection
 from blackstart.store import embedded_mongodb
 from blackstart.wire import CommandError
@@ -177,6 +178,18 @@ async def test_another_login_s_cursor_is_not_told_apart_from_none(guarded: Guard
     for number, login in ((77, "ada"), (78, "bob")):
         with pytest.raises(CommandError, match=f"{number} not found"):
             guarded.proxy.cursors.check([number], login)
+
+
+async def test_a_cursor_of_another_login_is_not_closed(guarded: Guarded) -> None:
+    cursors = guarded.proxy.cursors
+    cursors.note({"cursor": {"id": 77}}, "bob")
+    cursors.note({"cursor": {"id": 78}}, "ada")
+    cursors.check_killed([78], "ada")
+    with pytest.raises(NothingKilledError) as caught:
+        cursors.check_killed([77, 78, 79], "ada")
+    answer = caught.value.document()
+    assert (answer["cursorsKilled"], answer["cursorsAlive"]) == ([], [78])
+    assert (answer["cursorsNotFound"], answer["ok"]) == ([77, 79], 1.0)
 
 
 async def test_a_locked_database_is_reached_through_the_guard_alone(tmp_path: Path) -> None:

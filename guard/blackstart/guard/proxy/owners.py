@@ -7,12 +7,35 @@ close it. Here a cursor belongs to the login whose command opened it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from bson import Int64
 
 from blackstart.wire import CommandError
 
 MOST = 100_000
+
+
+class NothingKilledError(CommandError):
+    """Cursors to be closed are not all the asking login's own.
+
+    MongoDB tells so in an answer that is no error, and so does this one.
+    """
+
+    def __init__(self, not_found: Sequence[int], alive: Sequence[int]) -> None:
+        super().__init__("CursorNotFound", f"cursor id {not_found[0]} not found")
+        self._not_found = [Int64(number) for number in not_found]
+        self._alive = [Int64(number) for number in alive]
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "cursorsKilled": [],
+            "cursorsNotFound": self._not_found,
+            "cursorsAlive": self._alive,
+            "cursorsUnknown": [],
+            "ok": 1.0,
+        }
 
 
 class Cursors:
@@ -34,6 +57,12 @@ class Cursors:
             self._owners.move_to_end(int(number))
             if len(self._owners) > self._most:
                 self._owners.popitem(last=False)
+
+    def check_killed(self, numbers: Sequence[int], owner: str) -> None:
+        """Raises: NothingKilledError, as `check` does for a cursor that is read on in."""
+        others = [number for number in numbers if self._owners.get(number) != owner]
+        if others:
+            raise NothingKilledError(others, [each for each in numbers if each not in others])
 
     def check(self, numbers: Iterable[int], owner: str) -> None:
         """Raises: CommandError for one that another login opened, or nobody here."""
