@@ -50,7 +50,7 @@ def _file(data: Path | None) -> ChannelFile:
     """The channel of the guard that has this folder. Raises: UsageError."""
     from blackstart.errors import UsageError
     from blackstart.guard.channel import ChannelFile
-    from blackstart.guard.service import Places
+    from blackstart.guard.guardroom import Places
     from blackstart.guard.settings import GuardSettings
     from blackstart.settings import load
 

@@ -57,7 +57,8 @@ class Redaction:
 def is_whole(shown: object) -> bool:
     """Whether nothing was left out of, or cut from, a part of a command that people see."""
     if isinstance(shown, Mapping):
-        return "..." not in shown and all(is_whole(value) for value in shown.values())
+        cut = "..." in shown or any(_CUT.search(name) for name in shown)
+        return not cut and all(is_whole(value) for value in shown.values())
     if isinstance(shown, Sequence) and not isinstance(shown, str):
         return all(is_whole(value) for value in shown)
     return not (isinstance(shown, str) and (shown == REDACTED or _CUT.search(shown)))

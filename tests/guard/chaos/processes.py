@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from tests.conftest import PATIENCE_S
 
+from blackstart.guard.guardroom import Places
 from blackstart.guard.logins import Logins, Role
 from blackstart.guard.requests import Request
-from blackstart.guard.service import Places
 from blackstart.process import free_port
 
 PASSWORD = "correct horse battery"
