@@ -1,8 +1,12 @@
 """Tests of HTTP messages as plain values."""
 
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
 import pytest
 
-from blackstart.cdn.message import Headers, Relay, close_body, gather_body
+from blackstart.cdn.message import Headers, Relay, close_body, gather_body, pieces
 
 
 def test_a_header_is_found_whatever_its_case() -> None:
@@ -52,3 +56,18 @@ async def test_giving_up_a_relay_closes_what_is_behind_it(stream) -> None:
     source = stream([b"a"])
     await close_body(Relay(source))
     assert source.closed
+
+
+async def test_a_chunk_is_let_go_of_while_the_next_is_awaited() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield chunks.pop()
+        await asyncio.Event().wait()
+
+    chunks = [bytes(1000)]
+    before = sys.getrefcount(chunks[0])
+    passed_on = pieces(body())
+    chunk = await anext(passed_on)
+    waiting = asyncio.ensure_future(anext(passed_on))
+    await asyncio.sleep(0)
+    assert sys.getrefcount(chunk) == before
+    waiting.cancel()

@@ -151,6 +151,7 @@ async def _fill(kept: Kept) -> None:
     try:
         async for chunk in pieces(kept.response.body):
             kept.intake.write(chunk)
+            del chunk  # The next one may be long in coming.
             await kept.intake.drain()
             if not kept.intake.joinable and not kept.intake.followers:
                 raise HopError("nobody reads this body any more, and it cannot be kept")

@@ -215,6 +215,7 @@ async def pieces(body: Body) -> AsyncIterator[bytes]:
     else:
         async for chunk in body:
             yield chunk
+            del chunk  # The next one may be long in coming.
 
 
 async def whole_body(body: Body) -> bytes:

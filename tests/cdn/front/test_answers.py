@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -319,6 +320,18 @@ async def test_a_client_that_leaves_closes_the_body(serve: Serve) -> None:
             await client.send(GET)
             await client.reader.readuntil(b"pa")
         await asyncio.wait_for(body.closed.wait(), 5)
+
+
+async def test_a_piece_that_was_sent_is_let_go_of_while_the_next_is_awaited(serve: Serve) -> None:
+    piece = bytes(1000)
+    body = Pieces(piece, waits=True)
+    async with serve() as site, site.client() as client:
+        site.node.at_once = lambda _: Response(200, Headers(), body)
+        before = sys.getrefcount(piece)
+        await client.send(GET)
+        await client.reader.readuntil(b"3e8\r\n")
+        await client.reader.readexactly(1000)
+        assert sys.getrefcount(piece) == before - 1, "only this test has it"
 
 
 async def test_a_client_that_does_not_read_holds_the_stream_back(serve: Serve) -> None:

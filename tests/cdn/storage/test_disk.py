@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import shutil
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -188,6 +190,24 @@ async def test_a_body_whose_file_is_gone_is_dropped(opened, stored, tmp_path) ->
         assert cache.lookup(KEY) == ()
 
 
+async def test_a_body_that_nobody_reads_any_more_is_in_its_file_alone(opened, make_entry) -> None:
+    async with opened() as cache:
+        entry = make_entry(KEY)
+        fetch = cache.begin(entry.key)
+        intake = cache.intake(entry, fetch, 3_000_000)
+        chunk = bytes(1_500_000)
+        before = sys.getrefcount(chunk)
+        follower = intake.follow()
+        intake.write(chunk)
+        for _ in range(2):
+            await cache.disk.flush()
+        assert sys.getrefcount(chunk) > before
+        await follower.aclose()
+        assert sys.getrefcount(chunk) == before
+        intake.abort(OSError("cut off"))
+        cache.end(fetch)
+
+
 async def test_a_purge_is_in_the_index_when_it_returns(opened, stored, tmp_path) -> None:
     async with opened() as cache:
         stored(cache, tags=("one",))
@@ -195,7 +215,10 @@ async def test_a_purge_is_in_the_index_when_it_returns(opened, stored, tmp_path)
         soft = stored(cache, f"{KEY}3", tags=("three",))
         assert await cache.purge(["one"]) == 1
         assert await cache.purge(["three"], soft=True) == 1
-        database = sqlite3.connect(tmp_path / "cache" / "index.sqlite")
+        copy = tmp_path / "copy.sqlite"
+        for end in ("", "-wal"):
+            shutil.copy(tmp_path / "cache" / f"index.sqlite{end}", f"{copy}{end}")
+        database = sqlite3.connect(copy)
         rows = database.execute("SELECT key, stale FROM entries ORDER BY number").fetchall()
         database.close()
         assert rows == [(kept.key, 0), (soft.key, 1)]

@@ -1,6 +1,7 @@
 """Tests of bodies on their way in: one writer, many readers."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -51,6 +52,23 @@ async def test_a_body_that_breaks_off_is_an_error_for_all_and_not_kept(cache, ma
         await anext(follower)
     assert not intake.joinable
     assert len(cache) == 0
+
+
+async def test_a_body_that_broke_off_holds_on_to_nothing_that_came(cache, make_entry) -> None:
+    """Not even by way of its error, whose traceback has the frames of who wrote it."""
+    intake = begin(cache, make_entry())
+    chunk = bytes(5_000)
+
+    def write(held: bytes) -> None:
+        intake.write(held)
+        raise HopError("cut off")
+
+    before = sys.getrefcount(chunk)
+    try:
+        write(chunk)
+    except HopError as error:
+        intake.abort(error)
+    assert sys.getrefcount(chunk) == before
 
 
 async def test_a_body_of_another_length_than_announced_is_not_kept(cache, make_entry) -> None:

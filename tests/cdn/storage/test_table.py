@@ -1,11 +1,12 @@
 """Tests of the index on disk."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import fields
 
 import pytest
 
-from blackstart.cdn.storage.table import Reader, Table, read_page, row_of
+from blackstart.cdn.storage.table import Reader, Table, row_of
 
 
 @pytest.fixture
@@ -22,10 +23,9 @@ def fill(path, *numbered) -> None:
 
 
 def read_all(path, before) -> list[object]:
-    reader = Reader(path, before)
-    batches = list(iter(reader.batch, []))
-    reader.close()
-    assert reader.batch() == []
+    table = Table.open(path)
+    batches = list(iter(Reader(table, before).batch, []))
+    table.close()
     return batches
 
 
@@ -50,7 +50,9 @@ def test_a_row_holds_all_of_an_entry(path, make_entry) -> None:
 
 def test_a_page_and_what_is_older_than_a_number_can_be_asked_for(path, make_entry) -> None:
     fill(path, (1, make_entry("a /")), (2, make_entry("b /")), (3, make_entry("a /")))
-    assert [number for number, _ in read_page(path, "a /", 3)] == [1]
+    table = Table.open(path)
+    assert [number for number, _ in table.page("a /", 3)] == [1]
+    table.close()
     assert [[number for number, _ in batch] for batch in read_all(path, 3)] == [[1, 2]]
 
 
@@ -76,3 +78,47 @@ def test_a_foreign_file_is_set_aside_and_the_index_begun_anew(path, make_entry, 
     fill(path, (1, make_entry()))
     assert path.with_name("index.sqlite.set-aside").read_bytes() == before
     assert len(read_all(path, 9)) == 1
+
+
+def test_a_reader_waits_for_the_end_of_a_transaction(path, make_entry) -> None:
+    fill(path, (1, make_entry("a /")))
+    table = Table.open(path)
+    table.begin(durable=False)
+    table.delete([1])
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(table.page, "a /", 9)
+        wait([seen], timeout=0.05)
+        table.rollback()
+        assert [number for number, _ in seen.result()] == [1]
+    table.close()
+
+
+def test_a_reader_goes_on_after_each_batch_and_meets_no_new_rows(path, make_entry) -> None:
+    fill(path, *[(number, make_entry(f"a /{number}")) for number in range(1, 1200)])
+    table = Table.open(path)
+    reader = Reader(table, 1200)
+    first = reader.batch()
+    table.begin(durable=False)
+    table.put([row_of(1200, make_entry("a /new"))])
+    table.delete([1199])
+    table.commit()
+    batches = list(iter(reader.batch, []))
+    numbers = [number for batch in [first, *batches] for number, _ in batch]
+    assert numbers == list(range(1, 1199))
+    table.begin_anew()
+    assert Reader(table, 1200).batch() == []
+    table.close()
+
+
+def test_an_open_index_has_no_file_in_shared_memory_and_lets_nobody_else_in(path) -> None:
+    """Who cut such a file would kill the process that has it mapped."""
+    table = Table.open(path)
+    table.begin(durable=True)
+    table.set("a", "b")
+    table.commit()
+    assert sorted(each.name for each in path.parent.iterdir()) == [path.name, f"{path.name}-wal"]
+    other = sqlite3.connect(path, timeout=0)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("SELECT * FROM named").fetchall()
+    other.close()
+    table.close()

@@ -130,6 +130,7 @@ class Exchange:
             if length is not None and self._sent_bytes > length:
                 raise BadAnswer("a body longer than its Content-Length")
             connection.write(chunk(piece) if ending is Ending.CHUNKED else piece)
+            del piece  # The client may be slow, or leave this frame to the garbage collector.
             if connection.write_paused:
                 await connection.writable()
         if length is not None and self._sent_bytes != length:

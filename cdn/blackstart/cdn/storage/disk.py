@@ -16,7 +16,7 @@ from blackstart.cdn.storage.folder import Folder, first_number
 from blackstart.cdn.storage.jobs import Change, Index, MarkStale, Store, StoreSpool
 from blackstart.cdn.storage.quota import MEBIBYTE, PlanQuotas
 from blackstart.cdn.storage.spool import DiskSpool
-from blackstart.cdn.storage.table import Reader, Table, read_page, row_of
+from blackstart.cdn.storage.table import Reader, Table, row_of
 from blackstart.cdn.storage.writer import Report, Writer
 from blackstart.clock import Clock
 from blackstart.errors import StorageError
@@ -64,6 +64,7 @@ class DiskTier:
         self._paused: str | None = None
         self._paused_until = 0.0
         self._files = files or Files()
+        self._table: Table | None = None
         self._writer: Writer | None = None
         self._next_number = 0
         self._on_lost: Callable[[OnDisk | None], None] = lambda node: None
@@ -95,6 +96,7 @@ class DiskTier:
             )
             return False
         self.first_number = self._next_number = first_number(opening)
+        self._table = table
         self._writer = Writer(table, self._files, self._folder.path_of, opening, report)
         return True
 
@@ -248,13 +250,15 @@ class DiskTier:
         file, ahead = await self._opened(entry, first, chunk_end(first, end))
         return BodyStream(file, ahead, first, end, on_damage)
 
-    async def found(self) -> Reader:
-        """What an earlier run left, older ones first. Raises: sqlite3.Error"""
-        return await asyncio.to_thread(Reader, self._folder.index, self.first_number)
+    def found(self) -> Reader:
+        """What an earlier run left, older ones first."""
+        assert self._table is not None, "nothing is found in a folder that was not opened"
+        return Reader(self._table, self.first_number)
 
     async def found_page(self, key: str) -> list[tuple[int, Entry]]:
         """What an earlier run left of one page. Raises: sqlite3.Error"""
-        return await asyncio.to_thread(read_page, self._folder.index, key, self.first_number)
+        assert self._table is not None, "nothing is found in a folder that was not opened"
+        return await asyncio.to_thread(self._table.page, key, self.first_number)
 
     def condemn(self, error: sqlite3.Error) -> None:
         """The index cannot be read: set it aside and begin anew."""

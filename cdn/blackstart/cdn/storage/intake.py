@@ -150,7 +150,9 @@ class Intake:
         """The body ends here, torn: nothing is kept and all who read it hear of it."""
         if self._done or self._error is not None:
             return
-        self._error = error if isinstance(error, HopError) else HopError(str(error))
+        known = error if isinstance(error, HopError) else HopError(str(error))
+        # Its traceback has the writer's frames, whose last chunk would stay for as long as this.
+        self._error = known.with_traceback(None)
         self._chunks.clear()
         self._wake()
         self._let_go()
@@ -189,7 +191,9 @@ class Intake:
         if spool is not None and spool.failed:
             self._keeps = False
         if spool is not None and self._keeps:
-            safe = min(spool.written, self.size - WINDOW_BYTES // 2)
+            # Who reads finds the newest bytes here; where nobody does, the file is enough.
+            recent = WINDOW_BYTES // 2 if self._followers else 0
+            safe = min(spool.written, self.size - recent)
         else:
             safe = min([follower.position for follower in self._followers], default=self.size)
         while self._chunks and self._start + len(self._chunks[0]) <= safe:

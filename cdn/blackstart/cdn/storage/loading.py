@@ -123,16 +123,13 @@ class Loading:
 
     async def _read(self, live: set[int]) -> None:
         """Take in what was found, and note all its numbers."""
-        reader = await self._disk.found()
-        try:
-            while batch := await asyncio.to_thread(reader.batch):
-                for number, entry in batch:
-                    live.add(number)
-                    if entry.key not in self._asked:
-                        self._bring(number, entry)
-                self._taken_up_to = batch[-1][0]
-        finally:
-            reader.close()
+        reader = self._disk.found()
+        while batch := await asyncio.to_thread(reader.batch):
+            for number, entry in batch:
+                live.add(number)
+                if entry.key not in self._asked:
+                    self._bring(number, entry)
+            self._taken_up_to = batch[-1][0]
 
     def _bring(self, number: int, entry: Entry) -> None:
         if entry.stale:

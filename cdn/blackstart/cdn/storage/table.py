@@ -46,10 +46,17 @@ _CACHE_KIB = 256
 
 
 class Table:
-    """One connection that writes; used by one thread at a time. Every call raises sqlite3.Error."""
+    """The one connection to an index, which no other may open meanwhile.
+
+    One thread writes, in transactions; others read what it has committed, between them. As
+    nobody shares the index, SQLite needs no file in shared memory, which would kill the process
+    if it were cut. Every call raises sqlite3.Error.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._turn = threading.RLock()
+        self._in_transaction = False
         self._database = _connect(path)
 
     @classmethod
@@ -67,12 +74,23 @@ class Table:
     @classmethod
     def _opened(cls, path: Path) -> Table:
         table = cls(path)
-        try:
-            table._prepare()
-        except BaseException:
-            table.close()
-            raise
+        table._prepare_or_close()
         return table
+
+    def begin_anew(self) -> None:
+        """Set the file aside and go on with an empty index. Raises: OSError, too"""
+        with self._turn:
+            self._database.close()
+            set_aside(self.path)
+            self._database = _connect(self.path)
+            self._prepare_or_close()
+
+    def _prepare_or_close(self) -> None:
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def _prepare(self) -> None:
         ask = self._database.execute
@@ -92,16 +110,48 @@ class Table:
         return None if row is None else str(row[0])
 
     def begin(self, *, durable: bool) -> None:
-        """Start a transaction; a durable one is on the disk, with all before it, when it ends."""
+        """Start a transaction; a durable one is on the disk, with all before it, when it ends.
+
+        It ends with `commit`, and where that fails or is not reached with `rollback`.
+        """
+        self._turn.acquire()
+        self._in_transaction = True
         self._database.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         self._database.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         self._database.execute("COMMIT")
+        self._ended()
 
     def rollback(self) -> None:
-        if self._database.in_transaction:
-            self._database.execute("ROLLBACK")
+        try:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        if self._in_transaction:
+            self._in_transaction = False
+            self._turn.release()
+
+    def rows_between(self, after: int, before: int, count: int) -> list[Row]:
+        """The next rows with numbers above `after` and below `before`."""
+        return self._read(
+            "SELECT * FROM entries WHERE number > ? AND number < ? ORDER BY number LIMIT ?",
+            [after, before, count],
+        )
+
+    def page(self, key: str, before: int) -> list[tuple[int, Entry]]:
+        """The entries of one page with numbers below `before`, in order."""
+        rows = self._read(
+            "SELECT * FROM entries WHERE key = ? AND number < ? ORDER BY number", [key, before]
+        )
+        return [_entry_of(row, {}) for row in rows]
+
+    def _read(self, query: str, arguments: list[Any]) -> list[Row]:
+        with self._turn:
+            return self._database.execute(query, arguments).fetchall()
 
     def put(self, rows: Iterable[Row]) -> None:
         self._database.executemany(_INSERT, rows)
@@ -132,51 +182,26 @@ class Table:
         self._database.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", [name, value])
 
     def close(self) -> None:
-        self._database.close()
+        with self._turn:
+            self._database.close()
 
 
 class Reader:
-    """The entries with numbers below `before`, in order, in batches.
+    """The entries with numbers below `before`, in order, in batches."""
 
-    May be closed while another thread reads. Every call raises sqlite3.Error.
-    """
-
-    def __init__(self, path: Path, before: int) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, table: Table, before: int) -> None:
+        self._table = table
+        self._before = before
+        self._after = -1
         self._texts: dict[str, Any] = {}
-        self._database: sqlite3.Connection | None = _connect(path)
-        try:
-            self._cursor = self._database.execute(
-                "SELECT * FROM entries WHERE number < ? ORDER BY number", [before]
-            )
-        except BaseException:
-            self._database.close()
-            raise
 
     def batch(self) -> list[tuple[int, Entry]]:
-        """The next entries; none at the end."""
-        with self._lock:
-            if self._database is None:
-                return []
-            return [_entry_of(row, self._texts) for row in self._cursor.fetchmany(_BATCH)]
-
-    def close(self) -> None:
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-
-def read_page(path: Path, key: str, before: int) -> list[tuple[int, Entry]]:
-    """The entries of one page with numbers below `before`, in order. Raises: sqlite3.Error"""
-    database = _connect(path)
-    try:
-        rows = database.execute(
-            "SELECT * FROM entries WHERE key = ? AND number < ? ORDER BY number", [key, before]
-        )
-        return [_entry_of(row, {}) for row in rows]
-    finally:
-        database.close()
+        """The next entries; none at the end. Raises: sqlite3.Error"""
+        rows = self._table.rows_between(self._after, self._before, _BATCH)
+        found = [_entry_of(row, self._texts) for row in rows]
+        if found:
+            self._after = found[-1][0]
+        return found
 
 
 def row_of(number: int, entry: Entry) -> Row:
@@ -215,8 +240,10 @@ def set_aside(path: Path) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    # The entries are in memory already; SQLite's own cache of 2 MiB would hold them again.
     try:
+        # Has to be said before the file is first looked into.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        # The entries are in memory already; SQLite's own cache of 2 MiB would hold them again.
         database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     except BaseException:
         database.close()

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import structlog
 
 from blackstart.cdn.storage.entry import OnDisk
 from blackstart.cdn.storage.files import Files
-from blackstart.cdn.storage.table import Table, set_aside
+from blackstart.cdn.storage.table import Table
 from blackstart.errors import StorageError
 
 log = structlog.get_logger(__name__)
@@ -228,14 +229,14 @@ class Writer:
 
     def _begin_anew(self, damage: sqlite3.Error, report: Report) -> bool:
         try:
-            self._table.close()
-            set_aside(self._table.path)
-            self._table = Table.open(self._table.path)
+            self._table.begin_anew()
             self._table.begin(durable=True)
             self._table.set("opening", self._opening)
             self._table.commit()
         except (OSError, sqlite3.Error) as error:
             report.error = error
+            with suppress(sqlite3.Error):
+                self._table.rollback()
             return False
         log.warning("cache index is damaged and is begun anew", error=str(damage))
         self._owed.clear()
