@@ -16,7 +16,7 @@ from tests.conftest import ManualClock, Recorder
 from blackstart.cli.audit_options import the_trail
 from blackstart.cli.audit_tail import Tail
 from blackstart.guard.audit import AuditTrail, Wanted, open_trail
-from blackstart.guard.service import Places
+from blackstart.guard.guardroom import Places
 from blackstart.seed import Seed
 from blackstart.store import ObjectStore
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from blackstart.guard.channel import ChannelFile
-from blackstart.guard.service import Places
+from blackstart.guard.guardroom import Places
 
 Call = Callable[..., Any]
 AT = datetime(2017, 2, 2, 15, 50, tzinfo=UTC)
