@@ -15,6 +15,7 @@ from blackstart.drills.checks import RULES
 from blackstart.drills.incidents import CATALOGUE as INCIDENTS
 from blackstart.drills.result import Result
 from blackstart.errors import BlackstartError
+from blackstart.guard.settings import GuardSettings
 from blackstart.model import Scope
 from blackstart.routing import parse_rules
 from blackstart.routing.fields import FORBIDDEN
@@ -27,6 +28,7 @@ DRILL = (ROOT / "docs" / "drill.md").read_text()
 ACCESS = (ROOT / "docs" / "access.md").read_text()
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 POINTER_LOG = (ROOT / "docs" / "pointer-log.md").read_text()
+SERVERS = (ROOT / "docs" / "servers.md").read_text()
 ROUTING = (ROOT / "docs" / "routing.md").read_text()
 ALL = README + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
 
@@ -71,6 +73,11 @@ def test_every_code_of_an_error_is_documented(code: str) -> None:
 @pytest.mark.parametrize("name", [safeguard.name for safeguard in SAFEGUARDS])
 def test_every_safeguard_is_documented(name: str) -> None:
     assert f"`{name}`" in DRILL
+
+
+@pytest.mark.parametrize("name", sorted(GuardSettings.model_fields))
+def test_every_setting_of_a_guard_is_documented(name: str) -> None:
+    assert f"\n| `BLACKSTART_{name.upper()}` | " in SERVERS
 
 
 @pytest.mark.parametrize("kind", sorted(ProblemKind))
