@@ -60,7 +60,7 @@ class Site:
 
     @asynccontextmanager
     async def client(self, name: str) -> AsyncIterator[Client]:
-        uri = f"mongodb://{name}:{PASSWORD}@{self.address}/?retryWrites=false"
+        uri = f"mongodb://{name}:{PASSWORD}@{self.address}/?retryWrites=false&serverMonitoringMode=poll"
         async with AsyncMongoClient[dict[str, Any]](uri) as client:
             yield client
 
@@ -176,8 +176,8 @@ def serve(mongodb_uri: str, store: Any, tmp_path: Path, people: bytes, until: An
             try:
                 yield site
             finally:
-                for task in site.tasks:
-                    task.cancel()
+                # Whoever still waits sees the guard end, and closes its client in peace.
+                await _end(running)
                 await site.ended()
 
     return serve

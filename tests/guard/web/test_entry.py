@@ -11,8 +11,8 @@ from tests.conftest import ManualClock
 from tests.guard.web.conftest import PASSWORD, Browser, Serve, Site
 
 from blackstart.errors import RateLimitedError
+from blackstart.guard.guardroom import Places
 from blackstart.guard.logins import Logins, Role
-from blackstart.guard.service import Places
 from blackstart.guard.web.entry import our_path
 from blackstart.guard.web.tries import TRIES, Tries
 from blackstart.guard.web.visits import LIFE_S, MAX_VISITS, Visits
