@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from blackstart.errors import ConflictError, NotFoundError, StorageError, UsageError
-from blackstart.guard.logins import Logins, Role
+from blackstart.guard.logins import Logins, Role, Secret
 
 PASSWORD = "correct horse battery"
 
@@ -47,6 +47,8 @@ def test_names_are_taken_once_and_passwords_have_a_length(tmp_path: Path) -> Non
         logins.add("ada", PASSWORD)
     with pytest.raises(UsageError, match="at least 12"):
         logins.add("bob", "short")
+    with pytest.raises(UsageError, match="such characters"):
+        logins.add("bob", "correct\x00horse battery")
     with pytest.raises(NotFoundError):
         logins.remove("bob")
     assert [login.name for login in logins.all()] == ["ada"]
@@ -71,6 +73,13 @@ def test_an_unknown_role_in_the_file_is_an_error(tmp_path: Path) -> None:
     path.write_text(json.dumps(rows))
     with pytest.raises(StorageError, match="root"):
         Logins(path)
+
+
+def test_a_password_is_known_by_what_scram_keeps_of_it() -> None:
+    secret = Secret.of("I\u00adX, correct horse")
+    assert secret.is_of("I\u00adX, correct horse") and secret.is_of("IX, correct horse")
+    for wrong in ("", "IX, correct Horse", "IX, correct horse ", "\x00", "\ud800"):
+        assert not secret.is_of(wrong)
 
 
 def test_a_decoy_looks_like_a_login_and_stays_the_same(tmp_path: Path) -> None:

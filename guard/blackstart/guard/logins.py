@@ -49,10 +49,13 @@ class Secret:
 
     @classmethod
     def of(cls, password: str) -> Secret:
-        """Raises: UsageError for a password that is too short."""
+        """Raises: UsageError for a password that is too short, or that SASLprep does not allow."""
         if len(password) < MIN_PASSWORD:
             raise UsageError(f"a password needs at least {MIN_PASSWORD} characters")
-        made = ScramMechanism(MECHANISM).make_auth_info(password, iteration_count=ITERATIONS)
+        try:
+            made = ScramMechanism(MECHANISM).make_auth_info(password, iteration_count=ITERATIONS)
+        except ScramException as error:
+            raise UsageError("a password cannot have such characters", hint=str(error)) from error
         salt, stored_key, server_key, iterations = made
         return cls(salt, iterations, stored_key, server_key)
 
