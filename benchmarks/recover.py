@@ -1,6 +1,6 @@
 """What `recover apply` costs beside a bare `bulk_write`, and how much memory `recover find` takes.
 
-    .venv/bin/python benchmarks/recover.py [--deploys 20000] [--rounds 5] [--least 0.7]
+    .venv/bin/python benchmarks/recover.py [--deploys 2000] [--rounds 5] [--least 0.7]
                                            [--found 1000000] [--most-mb 300]
 
 Fills one server (BLACKSTART_MONGODB_URI, or an embedded one) with deploys and
@@ -58,7 +58,7 @@ FILES = 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time apply, and weigh find.")
-    parser.add_argument("--deploys", type=int, default=20_000, help="to apply a plan to")
+    parser.add_argument("--deploys", type=int, default=2_000, help="to apply a plan to")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--least", type=float, default=0.7, help="ratio of bulk_write to apply")
     parser.add_argument("--found", type=int, default=1_000_000, help="deploys that find looks at")

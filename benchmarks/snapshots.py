@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -58,7 +59,7 @@ async def _run(arguments: argparse.Namespace) -> bool:
                 snapshots = Snapshots(objects)
                 ratio, first = await _round(store, snapshots, scan_first=number % 2 == 0)
                 ratios.append(ratio)
-            share = await _second(store, snapshots, objects, first, arguments.changed)
+            share = await _second(store, objects, first, arguments.changed)
         median = statistics.median(ratios)
         print(f"scan / snapshot: median {median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -91,13 +92,18 @@ async def _scan(store: MetadataStore) -> float:
 
 async def _second(
     store: MetadataStore,
-    snapshots: Snapshots,
     objects: ObjectStore,
     first: Snapshot,
     part: float,
 ) -> float:
-    """What the second writes, its manifest with it, as a part of what the first wrote."""
+    """What the second writes, its manifest with it, as a part of what the first wrote.
+
+    It must read the first's manifest, and each chunk that it stores a patch of; nothing twice.
+    """
     before = await _bytes(objects)
+    watched = _Watched(objects.backend)
+    watched.reads = Counter()
+    snapshots = Snapshots(watched)
     changed = await _change(store, part)
     start = time.perf_counter()
     second = await snapshots.take(store.database, WallClock(), Seed.from_entropy())
@@ -108,7 +114,23 @@ async def _second(
         f"second, {changed:,} changed: {added:,} bytes more ({added / before:.1%}), {took_s:.2f} s"
     )
     assert second.id != first.id
+    assert max(watched.reads.values()) == 1, "an object was read twice"
+    manifest = await Snapshots(objects).manifest(first.id)
+    ours = {chunk.digest for chunk in manifest.chunks().values()}
+    chunks = (await Snapshots(objects).manifest(second.id)).chunks().values()
+    new = [chunk for chunk in chunks if chunk.digest not in ours]
+    print(f"it read {len(watched.reads)} objects to patch {len(new)} chunks of {len(chunks)}")
     return added / before
+
+
+class _Watched(ObjectStore):
+    """Counts what is read, by key."""
+
+    reads: Counter[str]
+
+    async def get(self, key: str) -> bytes:
+        self.reads[key] += 1
+        return await super().get(key)
 
 
 async def _bytes(objects: ObjectStore) -> int:

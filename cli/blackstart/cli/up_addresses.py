@@ -15,7 +15,7 @@ NOTES = {
     Role.ORIGIN: "what the nodes ask",
     Role.NODE: "what visitors ask",
     Role.WORKER: "builds; answers health checks only",
-    Role.SNAPSHOTS: "takes them by the clock; health checks only",
+    Role.SNAPSHOTS: "by the clock; health checks only",
 }
 
 
