@@ -65,7 +65,7 @@ class GuardClient:
             raise told(error, self._door) from error
 
 
-def open_client(door: Door, application: str) -> MongoClient[dict[str, Any]]:
+def open_client(door: Door, application: str, **more: Any) -> MongoClient[dict[str, Any]]:
     """A client that connects when it is first used. Raises: UsageError for what is no address."""
     try:
         return MongoClient(
@@ -76,6 +76,7 @@ def open_client(door: Door, application: str) -> MongoClient[dict[str, Any]]:
             directConnection=True,
             serverSelectionTimeoutMS=TIMEOUT_MS,
             **door.options,
+            **more,
         )
     except (ConfigurationError, InvalidURI, ValueError) as error:
         raise UsageError(

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote_plus
 
 import typer
 
@@ -47,6 +48,15 @@ class Door:
     def address(self) -> str:
         """Without a password."""
         return self.uri.removeprefix("mongodb://").rpartition("@")[2].partition("/")[0]
+
+    @property
+    def whole_uri(self) -> str:
+        """With login and password, for a process of ours: a secret."""
+        who = f"{quote_plus(self.login)}:{quote_plus(self.password)}"
+        options = [self.uri.partition("?")[2], "directConnection=true"]
+        options += [f"{name}={quote_plus(str(value))}" for name, value in self.options.items()]
+        text = "&".join(filter(None, options)).replace("=True", "=true")
+        return f"mongodb://{who}@{self.address}/?{text}"
 
 
 def the_door(guard: str | None, login: str | None, tls_ca: Path | None) -> Door:

@@ -21,6 +21,7 @@ from blackstart.cli.pointer_log import pointer_log
 from blackstart.cli.recover import recover
 from blackstart.cli.safeguards import safeguards
 from blackstart.cli.serve import serve
+from blackstart.cli.shell import console
 from blackstart.cli.site import site
 from blackstart.cli.snapshot import snapshot
 from blackstart.cli.test import test
@@ -53,6 +54,7 @@ app.add_typer(snapshot)
 app.add_typer(guard)
 app.add_typer(audit)
 app.command()(channel)
+app.command()(console)
 app.command(context_settings={**PASS_ON, "help_option_names": ["--help"]})(test)
 
 

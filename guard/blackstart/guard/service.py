@@ -19,6 +19,7 @@ from blackstart.clock import Clock
 from blackstart.durable import make_folder
 from blackstart.errors import ConflictError, InvalidDocumentError, NotFoundError, UsageError
 from blackstart.guard.channel import Callbacks, GuardChannel, open_channel
+from blackstart.guard.consoles import Consoles
 from blackstart.guard.decisions import Decisions
 from blackstart.guard.guardroom import Guardroom, Parts, Places, StandingOrders, open_guardroom
 from blackstart.guard.logins import Logins
@@ -141,7 +142,7 @@ def _guard(
         parts.clock,
         address=address,
         cursors=room.cursors,
-        own=OwnCommands(room.decisions),
+        own=OwnCommands(room.decisions, Consoles(room.trail, channel, parts.clock)),
         max_connections=settings.guard_max_connections,
         tls=tls_of(settings.guard_tls_cert),
     )

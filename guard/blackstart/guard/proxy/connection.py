@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 
 from blackstart.errors import BlackstartError, DatabaseError, UnauthorizedError, WireError
+from blackstart.guard.consoles import Console
 from blackstart.guard.handshake import Handshake
 from blackstart.guard.logins import Login, Logins
 from blackstart.guard.plain import one_line
 from blackstart.guard.proxy.asked import Asked, Client, Gate, Passage
 from blackstart.guard.proxy.greeting import Greeting
-from blackstart.guard.proxy.own import OwnCommands
+from blackstart.guard.proxy.own import CONSOLE, OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.guard.rules import Command
@@ -96,6 +97,7 @@ class Connection:
         self._client: Client | None = None
         self._application = ""
         self._upstream: UpstreamConnection | None = None
+        self._console: Console | None = None
         self._numbers = itertools.count(1)
 
     async def serve(self) -> None:
@@ -115,6 +117,7 @@ class Connection:
         finally:
             if self._upstream is not None:
                 self._upstream.close()
+            await asyncio.shield(self._end_console())
 
     async def _next(self) -> Message | None:
         if self._client is not None:
@@ -161,10 +164,30 @@ class Connection:
         if self._client is None:
             raise CommandError("Unauthorized", f"Command {name} requires authentication")
         own = self._house.own
+        if name == CONSOLE:
+            return await self._begin_console(self._client, _unambiguous(message))
         if own is not None and name in own:
             return await own.answer(name, _unambiguous(message), self._client.login)
         await self._ask(self._client, message)
         return None
+
+    async def _begin_console(self, client: Client, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Said again on the same connection, it changes nothing."""
+        consoles = None if self._house.own is None else self._house.own.consoles
+        if consoles is None or command.get("$db") != "admin":
+            raise CommandError("CommandNotFound", f"{CONSOLE} is not for this guard or database")
+        if self._console is not None and self._console.login != client.login.name:
+            await self._end_console()
+        if self._console is None:
+            login, where = client.login, str(command.get("where", ""))
+            told = f"{self._peer.address} {self._application}".strip()
+            self._console = await consoles.begin(login.name, login.person, told, where)
+        return {"ok": 1.0}
+
+    async def _end_console(self) -> None:
+        console, self._console = self._console, None
+        if console is not None and self._house.own is not None and self._house.own.consoles:
+            await self._house.own.consoles.end(console)
 
     async def _hello(self, command: Mapping[str, Any]) -> dict[str, Any]:
         client = command.get("client")

@@ -3,7 +3,8 @@
 They are run on the database `admin` by whoever is logged in, so that the guard knows who speaks:
 `{guardRequests: 1}`, `{guardShow: 7}`, `{guardApprove: 7, digest: "...", reason: "..."}`,
 `{guardReject: 7, reason: "..."}`, `{guardWithdraw: 7}`, `{guardBreakGlass: 7, reason: "..."}` and
-`{guardReview: 7, reason: "..."}`.
+`{guardReview: 7, reason: "..."}`. `{guardConsole: 1, where: "..."}` says that its connection is
+a console's, as long as it lasts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from blackstart.guard.consoles import Consoles
 from blackstart.guard.decisions import FAILURE, Decisions
 from blackstart.guard.logins import Login
 from blackstart.guard.requests import Request
@@ -20,11 +22,14 @@ from blackstart.wire import CommandError
 
 Say = Callable[[int, Login, Mapping[str, Any]], Awaitable[Request]]
 
+CONSOLE = "guardConsole"
+
 
 class OwnCommands:
     """Answers them; raises what `Decisions` raises."""
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: Decisions, consoles: Consoles | None = None) -> None:
+        self.consoles = consoles
         self._decisions = decisions
         self._words: dict[str, Say] = {
             "guardShow": self._show,
