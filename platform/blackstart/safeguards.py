@@ -96,6 +96,9 @@ CATALOGUE: tuple[Safeguard, ...] = (
     ),
 )
 
+GUARD = ("peer-signoff", "pre-write-snapshot", "audit-trail")
+"""What only a guard before the database can do."""
+
 BY_NAME = {safeguard.name: safeguard for safeguard in CATALOGUE}
 
 
@@ -134,6 +137,11 @@ class Safeguards:
                 hint="`blackstart safeguards` shows which can be switched on",
             )
         self._on.add(name)
+
+    @property
+    def want_guard(self) -> bool:
+        """Whether one is on that a guard before the database keeps."""
+        return any(name in self for name in GUARD)
 
     def copy(self) -> Safeguards:
         """An independent set with the same switches: a service can change its own."""

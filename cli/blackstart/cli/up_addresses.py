@@ -6,15 +6,19 @@ import json
 from typing import TYPE_CHECKING
 
 from blackstart.cli.serve import Role
+from blackstart.cli.up_guard import NAME as GUARD
+from blackstart.cli.up_guard import OPERATOR, REVIEWER
 
 if TYPE_CHECKING:
+    from blackstart.cli.up_guard import UpGuard
     from blackstart.cli.up_platform import Platform
 
-NOTES = {
+NOTES: dict[str, str] = {
     Role.CONTROL: "API under /api/v1, web pages",
     Role.ORIGIN: "what the nodes ask",
     Role.NODE: "what visitors ask",
     Role.WORKER: "builds; answers health checks only",
+    GUARD: "what mongosh and scripts ask",
     Role.SNAPSHOTS: "by the clock; health checks only",
 }
 
@@ -27,7 +31,8 @@ def print_json(platform: Platform) -> None:
         "origin": platform.servers["origin"].url,
         "nodes": platform.urls(Role.NODE),
         "workers": platform.urls(Role.WORKER),
-        "mongodb_uri": platform.environment["BLACKSTART_MONGODB_URI"],
+        "mongodb_uri": _uri_for_people(platform),
+        "guard": _guard(platform.guard),
         "object_store": platform.environment["BLACKSTART_OBJECT_STORE"],
         "domain": platform.settings.domain,
         "folder": str(platform.folder),
@@ -53,9 +58,45 @@ def print_addresses(platform: Platform) -> None:
         "./blackstart build start mine --follow",
         f"curl -H 'Host: mine.{platform.settings.domain}' {node}/",
     )
+    if platform.guard is not None:
+        _print_guard(platform.guard)
     end = "" if platform.plan.data else ", removed at the end"
     out.print(f"\nData and logs: {platform.folder}{end}", markup=False, soft_wrap=True)
     out.print("Ctrl-C ends it all.")
+
+
+def _uri_for_people(platform: Platform) -> str:
+    """Where whoever started this run reads and writes documents; blank when nobody may."""
+    guard = platform.guard
+    if guard is None:
+        return platform.environment["BLACKSTART_MONGODB_URI"]
+    return guard.uri(OPERATOR) if guard.has(OPERATOR) else ""
+
+
+def _guard(guard: UpGuard | None) -> dict[str, str | None] | None:
+    """Address and page of the guard, and the URIs of its two people."""
+    if guard is None:
+        return None
+    people = {name: guard.uri(name) if guard.has(name) else None for name in (OPERATOR, REVIEWER)}
+    return {"address": guard.server.url, "page": guard.page, **people}
+
+
+def _print_guard(guard: UpGuard) -> None:
+    """How to get at documents, and how somebody else lets a dangerous write run."""
+    if guard.has(OPERATOR):
+        _print_lines(
+            "Nobody runs a dangerous write alone: the operator's waits for a second person.",
+            f"mongosh '{guard.uri(OPERATOR)}'",
+        )
+    if guard.has(REVIEWER):
+        _print_lines(
+            "That one, the reviewer, reads what it would do, and decides; on the page as well:",
+            f"export BLACKSTART_GUARD_URI='{guard.uri(REVIEWER)}'",
+            "./blackstart guard list",
+            "./blackstart guard show 1",
+            "./blackstart guard approve 1 --reason 'looks right'",
+            f"{guard.page}",
+        )
 
 
 def _print_table(platform: Platform) -> None:
@@ -69,11 +110,13 @@ def _print_table(platform: Platform) -> None:
     table.add_column("Address", no_wrap=True)
     table.add_column("")
     for name in sorted(platform.servers, key=lambda name: (not name.startswith("c"), name)):
-        note = NOTES[Role(name.partition("-")[0])]
+        note = NOTES[name.partition("-")[0]]
         table.add_row(name, platform.servers[name].url, f"[dim]{note}[/]")
     if platform.embedded:
         address = platform.environment["BLACKSTART_MONGODB_URI"].partition("?")[0].rstrip("/")
-        table.add_row("mongodb", address, "[dim]embedded[/]")
+        address = f"mongodb://{address.removeprefix('mongodb://').rpartition('@')[2]}"
+        locked = ", locked" if platform.guard else ""
+        table.add_row("mongodb", address, f"[dim]embedded{locked}[/]")
     out.print()
     out.print(table)
 

@@ -75,7 +75,12 @@ async def _wait_for_earlier_run(folder: Path) -> None:
 
 
 def _roles_ended(folder: Path) -> bool:
-    with open(folder / "roles.lock", "a", encoding="ascii") as lock:
+    guard = folder / "guard" / "lock"
+    return _is_free(folder / "roles.lock") and (not guard.exists() or _is_free(guard))
+
+
+def _is_free(path: Path) -> bool:
+    with open(path, "a", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from blackstart.cli.serve import Role
 from blackstart.cli.up_folder import EARLIER_RUN_TIMEOUT_S, POLL_S
+from blackstart.cli.up_guard import UpGuard, launch, uri_of_services
 from blackstart.cli.up_server import RoleLog, Server, print_log_end, stop, until_ready
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ class Plan:
 
 @dataclass
 class Platform:
-    """All processes of one `up`; they end in the reverse of the order they were started in."""
+    """All processes of one `up`; they end in the reverse of the order they were started in.
+
+    `locked_uri` is that of an embedded database with the guard's credentials.
+    """
 
     plan: Plan
     settings: Settings
@@ -46,12 +50,15 @@ class Platform:
     servers: dict[str, Server] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     embedded: bool = False
+    locked_uri: str = ""
+    guard: UpGuard | None = None
     token: str = ""
 
     async def start(self) -> None:
         """Raises: DatabaseError, UsageError, ProcessError."""
         self.environment = await self._shared_environment()
         plan = self.plan
+        await self._start_guard()
         await self._start({"origin": (Role.ORIGIN, {})})
         await self._start(
             {
@@ -162,8 +169,32 @@ class Platform:
                     return named
         self.embedded = True
         keep = None if self.plan.data is None else self.folder / "mongodb"
+        locked = self.settings.switches().want_guard
         with doing("starting the database"):
-            return await self.stack.enter_async_context(_patient(keep))
+            uri = await self.stack.enter_async_context(_patient(keep, locked=locked))
+            if not locked:
+                return uri
+            self.locked_uri = uri
+            return await uri_of_services(uri, self.settings.database)
+
+    async def _start_guard(self) -> None:
+        """Before a database that only the guard and the services can get into."""
+        from blackstart.cli.console import doing
+
+        if not self.locked_uri:
+            return
+        with doing("starting the guard"):
+            throw_away = [self.folder] if self.plan.data is None else []
+            guard = launch(
+                self.folder,
+                self.locked_uri,
+                self.settings.database,
+                self.environment,
+                throw_away,
+            )
+            self.stack.push_async_callback(stop, [guard.server.child])
+            await guard.until_ready()
+        self.guard, self.servers["guard"] = guard, guard.server
 
     async def _start(self, wanted: Mapping[str, tuple[Role, Mapping[str, str]]]) -> None:
         """Start servers side by side and wait until each answers."""
@@ -208,7 +239,8 @@ class Platform:
 
         if not self.embedded:
             return
-        port = int(self.environment["BLACKSTART_MONGODB_URI"].split(":")[2].partition("/")[0])
+        address = self.environment["BLACKSTART_MONGODB_URI"].rpartition("/?")[0]
+        port = int(address.rpartition(":")[2])
         while True:
             try:
                 reader, writer = await asyncio.open_connection(HOST, port)
@@ -226,14 +258,14 @@ class Platform:
 
 
 @asynccontextmanager
-async def _patient(keep: Path | None) -> AsyncIterator[str]:
+async def _patient(keep: Path | None, *, locked: bool) -> AsyncIterator[str]:
     """The embedded MongoDB, when the one of a run that was killed has let go of its data."""
     from blackstart.errors import ProcessError
     from blackstart.store import embedded_mongodb
 
     tries = int(EARLIER_RUN_TIMEOUT_S) if keep is not None else 1
     for left in reversed(range(tries)):
-        mongodb = embedded_mongodb(keep)
+        mongodb = embedded_mongodb(keep, locked=locked)
         try:
             uri = await mongodb.__aenter__()
         except ProcessError as error:

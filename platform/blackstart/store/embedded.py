@@ -11,8 +11,8 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 
 from blackstart.durable import replace_file
 from blackstart.errors import ProcessError
-from blackstart.process import ChildProcess, free_port, temporary_folder
+from blackstart.process import ChildProcess, free_port, scratch_folder, temporary_folder
 
 START_TIMEOUT_S = 30.0
 ATTEMPTS = 3
@@ -33,6 +33,10 @@ PASSWORD_FILE = "password"
 USE_ANOTHER = "set BLACKSTART_MONGODB_URI to use a MongoDB of your own"
 
 
+Roles = Sequence[str | Mapping[str, str]]
+"""MongoDB's own, by name, or by name and database."""
+
+
 @asynccontextmanager
 async def embedded_mongodb(
     folder: Path | None = None, *, cache_mb: int = CACHE_MB, locked: bool = False
@@ -40,21 +44,37 @@ async def embedded_mongodb(
     """Run a MongoDB on a free loopback port; yields its URI, stops it at the end.
 
     `folder` keeps the data, and acknowledged writes then survive a crash;
-    None means a temporary folder that is gone afterwards. `locked`, which needs
-    a folder, lets in only whoever knows the password in the URI, so that a guard
-    in front of it cannot be walked round. Nothing is left running when this process is killed.
+    None means a temporary folder that is gone afterwards. `locked` lets in only
+    whoever knows the password in the URI, so that a guard in front of it cannot be
+    walked round. Nothing is left running when this process is killed.
     Raises: ProcessError, in one line that names BLACKSTART_MONGODB_URI.
     """
-    login = ""
-    if locked:
-        assert folder is not None, "a password is kept beside the data"
-        login = await _lock(folder, cache_mb)
-    child, port = await _start(folder, cache_mb, *(["--auth"] if locked else []))
-    try:
-        # One server on loopback that is never replaced: a retried command has nowhere to go.
-        yield f"mongodb://{login}127.0.0.1:{port}/?directConnection=true&retryWrites=false"
-    finally:
-        await asyncio.shield(child.stop())
+    lasting = folder is not None
+    async with AsyncExitStack() as stack:
+        login, options = "", list[str]()
+        if locked:
+            # A server is started twice to lock it, so that its folder must be there before.
+            if folder is None:
+                folder = await stack.enter_async_context(scratch_folder("mongodb"))
+            login, options = await _lock(folder, cache_mb), ["--auth"]
+        child, port = await _start(folder, cache_mb, *options, lasting=lasting)
+        try:
+            # One server on loopback that is never replaced: a retried command has nowhere to go.
+            yield f"mongodb://{login}127.0.0.1:{port}/?directConnection=true&retryWrites=false"
+        finally:
+            await asyncio.shield(child.stop())
+
+
+async def make_user(client: AsyncMongoClient[Any], name: str, password: str, roles: Roles) -> None:
+    """An account of the server with this password, whether it was there or not.
+
+    Raises: PyMongoError.
+    """
+    users = await client.admin.command("usersInfo", name)
+    verb = "updateUser" if users.get("users") else "createUser"
+    await client.admin.command(
+        verb, name, pwd=password, roles=list(roles), mechanisms=["SCRAM-SHA-256"]
+    )
 
 
 async def _lock(folder: Path, cache_mb: int) -> str:
@@ -65,9 +85,11 @@ async def _lock(folder: Path, cache_mb: int) -> str:
     keep = folder / PASSWORD_FILE
     if not keep.exists():
         password = secrets.token_urlsafe(24)
-        child, port = await _start(folder, cache_mb)
+        child, port = await _start(folder, cache_mb, lasting=True)
         try:
-            await _make_user(port, password)
+            uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
+            async with AsyncMongoClient[dict[str, Any]](uri) as client:
+                await make_user(client, USER, password, ["root"])
             replace_file(keep, password.encode())
         except (PyMongoError, OSError) as error:
             reason = f"the embedded MongoDB could not be locked: {error}"
@@ -77,18 +99,10 @@ async def _lock(folder: Path, cache_mb: int) -> str:
     return f"{USER}:{keep.read_text()}@"
 
 
-async def _make_user(port: int, password: str) -> None:
-    """Raises: PyMongoError."""
-    uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"
-    async with AsyncMongoClient[dict[str, Any]](uri) as client:
-        users = await client.admin.command("usersInfo", USER)
-        verb = "updateUser" if users.get("users") else "createUser"
-        await client.admin.command(
-            verb, USER, pwd=password, roles=["root"], mechanisms=["SCRAM-SHA-256"]
-        )
-
-
-async def _start(folder: Path | None, cache_mb: int, *options: str) -> tuple[ChildProcess, int]:
+async def _start(
+    folder: Path | None, cache_mb: int, *options: str, lasting: bool
+) -> tuple[ChildProcess, int]:
+    """A server on `folder`, or on a new one. What does not last is gone with it."""
     program = _program()
     for _ in range(ATTEMPTS):
         port = free_port()
@@ -101,11 +115,11 @@ async def _start(folder: Path | None, cache_mb: int, *options: str) -> tuple[Chi
         with open(data / "mongodb.log", "a+", errors="replace") as log:  # noqa: ASYNC230
             child = ChildProcess.start(
                 "the embedded MongoDB",
-                command if folder is None else [*command, "--sync-on-commit"],
+                [*command, "--sync-on-commit"] if lasting else command,
                 log=data / "mongodb.log",
-                remove=[data] if folder is None else [],
+                remove=[] if lasting else [data],
                 # Data that is thrown away needs no orderly shutdown.
-                grace_s=0.0 if folder is None else 15.0,
+                grace_s=15.0 if lasting else 0.0,
             )
             try:
                 if await _listening(child, port):
