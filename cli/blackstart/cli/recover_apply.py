@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.recover_tools import (
     JOURNAL,
     AsJson,
     JournalFolder,
     PlanPath,
     Tools,
-    bar,
     outcome_words,
     silent,
     with_tools,
@@ -78,8 +78,8 @@ async def _apply(tools: Tools, path: Path, pace: Pace, journal: Path, *, dry: bo
             )
             with bar("comparing" if dry else "applying", found.header.deploys) as progress:
                 if dry:
-                    return await applier.rehearse(found, progress=progress)
-                return await applier.apply(found, pace, progress=progress)
+                    return await applier.rehearse(found, progress=progress.reach)
+                return await applier.apply(found, pace, progress=progress.reach)
 
 
 def print_report(report: Report, *, as_json: bool, dry: bool, undo: bool = False) -> None:

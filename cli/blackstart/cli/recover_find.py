@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackstart.cli.recover_tools import Tools, bar, deploy_count, with_tools
+from blackstart.cli.progress import bar
+from blackstart.cli.recover_tools import Tools, deploy_count, with_tools
 
 if TYPE_CHECKING:
     from blackstart.recovery.find import Finding
@@ -43,7 +44,7 @@ async def _find(tools: Tools, *, deep: bool, files: bool, limit: int, as_json: b
     first: dict[str, list[Finding]] = {}
     with bar("looking at deploys", await deploy_count(tools.store)) as progress:
         look = Look(files=files, deep=deep)
-        async for finding in search(tools.store, tools.objects, look, progress=progress):
+        async for finding in search(tools.store, tools.objects, look, progress=progress.reach):
             if as_json:
                 print(json.dumps(as_row(finding)))
                 continue

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blackstart.cli.recover_tools import Tools, bar, deploy_count, with_tools
+from blackstart.cli.progress import bar
+from blackstart.cli.recover_tools import Tools, deploy_count, with_tools
 
 if TYPE_CHECKING:
     from blackstart.model import Site
@@ -54,7 +55,7 @@ async def _make(
     wish = await _wish(tools, routes, sites, quick=quick)
     planner = await _planner(tools)
     with bar("planning", await deploy_count(tools.store)) as progress:
-        await planner.make(path, wish, progress=progress)
+        await planner.make(path, wish, progress=progress.reach)
 
 
 async def _wish(tools: Tools, routes: list[str], sites: list[str], *, quick: bool) -> Wish:

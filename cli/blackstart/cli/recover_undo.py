@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.recover_apply import print_report
-from blackstart.cli.recover_tools import JOURNAL, AsJson, JournalFolder, Tools, bar, with_tools
+from blackstart.cli.recover_tools import JOURNAL, AsJson, JournalFolder, Tools, with_tools
 
 if TYPE_CHECKING:
     from blackstart.recovery.apply import Report
@@ -52,4 +53,4 @@ async def _undo(tools: Tools, run: str, journal: Path, *, dry: bool) -> Report:
             clock=tools.clock,
         )
         with bar("comparing" if dry else "taking back", 0) as progress:
-            return await undoer.undo(run, dry=dry, progress=progress)
+            return await undoer.undo(run, dry=dry, progress=progress.reach)

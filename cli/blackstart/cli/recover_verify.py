@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blackstart.cli.recover_tools import Tools, bar, with_tools
+from blackstart.cli.progress import bar
+from blackstart.cli.recover_tools import Tools, with_tools
 
 if TYPE_CHECKING:
     from blackstart.recovery.verify import Affected, Standing, State
@@ -90,7 +91,7 @@ async def _judge(
     rows: dict[State, list[Standing]] = {state: [] for state in State}
     verifier = Verifier(tools.store, tools.objects, deep=deep)
     with bar("verifying", total) as progress:
-        async for each in verifier.verify(affected, progress=progress):
+        async for each in verifier.verify(affected, progress=progress.reach):
             counts[each.state.value] += 1
             if as_json:
                 print(json.dumps(asdict(each)))

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     TROUBLE,
     AsJson,
     Before,
     Collections,
-    bar,
     choose,
     complain,
     complain_of_gaps,
@@ -146,7 +146,7 @@ async def _run(
     comparison: Comparison, readers: list[PatientReader], show: _Show, live: int
 ) -> None:
     with bar("comparing", _expected(comparison, readers) + live) as progress:
-        async with aclosing(comparison.run(progress)) as found:
+        async with aclosing(comparison.run(progress.advance)) as found:
             async for difference in found:
                 show.found(difference)
 

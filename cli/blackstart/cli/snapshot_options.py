@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from datetime import datetime
 
     from blackstart.recovery.settings import RecoverySettings
@@ -188,24 +188,3 @@ def complain(what: str) -> None:
     from blackstart.cli.tables import plain
 
     err.print(Text(plain(what), style="bold red"), soft_wrap=True)
-
-
-@contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr that people in a terminal see; what it gives is told of progress."""
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    from blackstart.cli.console import err, out
-
-    with Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-        # What is piped on would otherwise end up on stderr.
-        redirect_stdout=out.is_terminal,
-    ) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda count: progress.advance(task, count)

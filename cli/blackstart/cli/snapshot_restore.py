@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.recover_tools import JOURNAL, JournalFolder, outcome_words
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     AsJson,
     Before,
     SnapshotId,
-    bar,
     choose,
     complain,
     complain_of_gaps,
@@ -165,7 +165,9 @@ async def _restore(
         )
         expected = sum(reader.count(name) for name in restorer.collections)
         with bar("comparing" if dry else "restoring", expected) as progress:
-            return await (restorer.look(progress) if dry else restorer.apply(progress))
+            return await (
+                restorer.look(progress.advance) if dry else restorer.apply(progress.advance)
+            )
 
 
 async def _undo(settings: RecoverySettings, run: str, journal: Path, *, dry: bool) -> Report:
@@ -174,7 +176,9 @@ async def _undo(settings: RecoverySettings, run: str, journal: Path, *, dry: boo
 
     async with open_database(settings) as store:
         with bar("comparing" if dry else "taking back", 0) as progress:
-            return await RestoreUndoer(store.database, Runs(journal)).undo(run, progress, dry=dry)
+            return await RestoreUndoer(store.database, Runs(journal)).undo(
+                run, progress.advance, dry=dry
+            )
 
 
 def _print(

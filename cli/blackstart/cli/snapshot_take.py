@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     AsJson,
-    bar,
     complain,
     load_settings,
     open_database,
@@ -74,7 +74,7 @@ async def _take(settings: RecoverySettings) -> Snapshot:
     async with open_database(settings) as store:
         with bar("reading", await _expected(store)) as progress:
             return await snapshots.take(
-                store.database, WallClock(), Seed.from_entropy(), progress=progress
+                store.database, WallClock(), Seed.from_entropy(), progress=progress.advance
             )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from blackstart.cli.progress import bar
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     AsJson,
-    bar,
     complain,
     load_settings,
     open_snapshots,
@@ -74,7 +74,7 @@ async def _verify(
     verdicts = []
     for each in await _wanted(snapshots, settings, snapshot_id):
         with bar("verifying", await _expected(snapshots, each)) as progress:
-            verdict = await verifier.verify(each, progress)
+            verdict = await verifier.verify(each, progress.advance)
         verdicts.append(verdict)
         if not quiet:
             _print(verdict)

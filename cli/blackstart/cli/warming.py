@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 import httpx2
-from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from blackstart.cli.api_client import is_here
 from blackstart.cli.cdn_options import Page
 from blackstart.cli.console import err
+from blackstart.cli.progress import bar
 from blackstart.cli.tables import plain
 
 SILENCE_S = 60.0
@@ -38,20 +38,10 @@ class Warming:
         ) as client:
             # Waiting visitors share one list, so nobody holds the others up.
             rest = iter(self._pages)
-            with Progress(
-                *Progress.get_default_columns()[:2],
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=err,
-                transient=True,
-                disable=not err.is_terminal,
-            ) as progress:
-                bar = progress.add_task("warming", total=len(self._pages))
+            with bar("warming", len(self._pages)) as progress:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(concurrency, len(self._pages))):
-                        group.create_task(
-                            self._visit_all(client, rest, lambda: progress.advance(bar))
-                        )
+                        group.create_task(self._visit_all(client, rest, progress.advance))
         if self.failed > TOLD:
             err.print(f"... and {self.failed - TOLD} more failed")
         return True
