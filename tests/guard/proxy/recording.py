@@ -36,6 +36,7 @@ from blackstart.wire import (
     Message,
     encode_answer,
     encode_command,
+    parse,
     parse_message,
     read_frame,
 )
@@ -50,9 +51,11 @@ class Stub:
     """Takes any bytes for frames, keeps them, and says yes to all."""
 
     received: bytearray = field(default_factory=bytearray)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     answers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         kept = bytearray()
         with suppress(ConnectionError):
             while data := await reader.read(1 << 16):
@@ -150,7 +153,11 @@ class Raw:
                 frame = await read_frame(self.reader)
         except (ConnectionError, WireError):
             return None
-        return None if frame is None else parse_message(frame).body.decode()
+        if frame is None:
+            return None
+        answer = parse(frame)
+        document = answer.body if isinstance(answer, Message) else answer.documents[0]
+        return document.decode()
 
     async def rest(self) -> list[dict[str, Any]]:
         """All answers until the guard closes, once nothing more will come from here."""
@@ -204,5 +211,9 @@ async def recording(folder: Path) -> AsyncIterator[Recorded]:
         yield Recorded(port, stub, lines, book)
     finally:
         await proxy.stop()
+        for writer in stub.writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
         server.close()
         await server.wait_closed()
