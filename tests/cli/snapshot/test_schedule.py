@@ -58,9 +58,10 @@ def test_a_database_that_is_away_is_told_in_one_line(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=1"
-    monkeypatch.setenv("BLACKSTART_MONGODB_URI", away)
-    monkeypatch.setattr("blackstart.store.metadata.CONNECT_TIMEOUT_MS", 1)
-    done = place.call(*ONCE)
+    with monkeypatch.context() as patched:
+        patched.setenv("BLACKSTART_MONGODB_URI", away)
+        patched.setattr("blackstart.store.metadata.CONNECT_TIMEOUT_MS", 1)
+        done = place.call(*ONCE)
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith("error: MongoDB does not answer: ")
     assert len(done.err.splitlines()) == 1
