@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,7 +85,9 @@ async def guarded(mongodb_uri: str, tmp_path: Path, store: Any) -> AsyncIterator
 
 
 @asynccontextmanager
-async def guarding(uri: str, folder: Path, database: str) -> AsyncIterator[Guarded]:
+async def guarding(
+    uri: str, folder: Path, database: str, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Guarded]:
     """A guard before the database at `uri`, with the logins ada and bob."""
     logins = Logins(folder / "logins.json")
     for name in ("ada", "bob"):
@@ -92,7 +95,7 @@ async def guarding(uri: str, folder: Path, database: str) -> AsyncIterator[Guard
     gate = OpenGate()
     sock = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{sock.getsockname()[1]}"
-    proxy = Proxy(Upstream(uri), logins, gate, WallClock(), address=address)
+    proxy = Proxy(Upstream(uri), logins, gate, WallClock(), address=address, tls=tls)
     async with AsyncExitStack() as stack:
         await proxy.start(sock)
         stack.push_async_callback(proxy.stop)

@@ -116,7 +116,7 @@ class Connection:
             _log.exception("a connection ends by a mistake of the guard", peer=self._peer.address)
         finally:
             if self._upstream is not None:
-                self._upstream.close()
+                await self._upstream.closed()
             await asyncio.shield(self._end_console())
 
     async def _next(self) -> Message | None:

@@ -51,9 +51,10 @@ class Greeting:
             answer["saslSupportedMechs"] = [MECHANISM]
         return answer
 
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.closed()
 
     async def _ask(self) -> dict[str, Any]:
         async with self._asking:
@@ -68,6 +69,5 @@ class Greeting:
                 self._connection = await self._upstream.connect()
             return await self._connection.call({"hello": 1, "$db": "admin"})
         except BaseException:
-            self.close()
-            self._connection = None
+            await self.close()
             raise

@@ -52,14 +52,14 @@ class Proxy:
 
     async def stop(self) -> None:
         await self._connections.stop()
-        self._greeting.close()
+        await self._greeting.close()
 
     async def run(self, sock: socket.socket, ready: Callable[[], object] | None = None) -> None:
         """Serve until cancelled."""
         try:
             await self._connections.run(sock, ready)
         finally:
-            self._greeting.close()
+            await self._greeting.close()
 
     async def _serve(self, peer: Peer, stream: FrameStream) -> None:
         await Connection(self._house, peer, stream).serve()

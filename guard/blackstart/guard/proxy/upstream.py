@@ -67,6 +67,11 @@ class UpstreamConnection:
     def close(self) -> None:
         self._stream.abort()
 
+    async def closed(self) -> None:
+        """Close, and wait until it is: TLS takes a moment for it."""
+        self._stream.abort()
+        await self._stream.wait_closed()
+
 
 class Upstream:
     """Where the database is, and how the guard gets in.
@@ -86,6 +91,12 @@ class Upstream:
         options = found["options"]
         self._direct = bool(options.get("directConnection")) or len(self._seeds) == 1
         self._tls = _tls(options) if options.get("tls") else None
+        mechanism = options.get("authMechanism") or MECHANISM
+        if mechanism != MECHANISM:
+            raise DatabaseError(
+                f"the guard does not log in to the database by {mechanism}",
+                hint=f"give it an account that has {MECHANISM}",
+            )
         source = options.get("authSource") or found["database"] or "admin"
         self._credentials = (
             Credentials(found["username"], found["password"] or "", source)
@@ -102,13 +113,14 @@ class Upstream:
                     FrameStream, host, port, ssl=self._tls
                 )
         except (OSError, TimeoutError) as error:
-            raise DatabaseError(f"no connection to the database at {host}:{port}") from error
+            why = f": {error}" if isinstance(error, ssl.SSLError) else ""
+            raise DatabaseError(f"no connection to the database at {host}:{port}{why}") from error
         connection = UpstreamConnection(stream)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._log_in(connection)
         except BaseException:
-            connection.close()
+            await connection.closed()
             raise
         return connection
 
@@ -156,11 +168,20 @@ async def _sasl(connection: UpstreamConnection, known: Credentials, step: str, p
 
 
 def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.get("tlsCAFile"))
-    if options.get("tlsCertificateKeyFile"):
-        context.load_cert_chain(options["tlsCertificateKeyFile"])
-    if options.get("tlsAllowInvalidCertificates") or options.get("tlsInsecure"):
+    """As the driver would do by the same options. Raises: DatabaseError for files it cannot use."""
+    try:
+        context = ssl.create_default_context(cafile=options.get("tlsCAFile"))
+        if crl := options.get("tlsCRLFile"):
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+            context.load_verify_locations(crl)
+        if own := options.get("tlsCertificateKeyFile"):
+            context.load_cert_chain(own, password=options.get("tlsCertificateKeyFilePassword"))
+    except OSError as error:
+        raise DatabaseError(f"TLS to the database cannot be set up: {error}") from error
+    lax = bool(options.get("tlsInsecure"))
+    if lax or options.get("tlsAllowInvalidCertificates") or options.get("tlsAllowInvalidHostnames"):
         context.check_hostname = False
+    if lax or options.get("tlsAllowInvalidCertificates"):
         context.verify_mode = ssl.CERT_NONE
     return context
 
