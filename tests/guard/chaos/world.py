@@ -122,6 +122,9 @@ class TouchyConnection(UpstreamConnection):
     def close(self) -> None:
         self._real.close()
 
+    async def closed(self) -> None:
+        self.close()
+
 
 class TouchyUpstream(Upstream):
     def __init__(self, uri: str, world: World) -> None:
