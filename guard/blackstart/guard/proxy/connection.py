@@ -116,8 +116,10 @@ class Connection:
             _log.exception("a connection ends by a mistake of the guard", peer=self._peer.address)
         finally:
             if self._upstream is not None:
-                await self._upstream.closed()
+                self._upstream.close()
             await asyncio.shield(self._end_console())
+            if self._upstream is not None:
+                await self._upstream.closed()
 
     async def _next(self) -> Message | None:
         if self._client is not None:
