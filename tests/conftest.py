@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
+from tests.sockets import close_when_cancelled
 
 from blackstart.builder.build import Builder
 from blackstart.builder.command import Limits
@@ -344,6 +345,13 @@ def manifest_of(files: Mapping[str, bytes]) -> list[ManifestFile]:
     return [
         ManifestFile(path=path, sha1=sha1_of(data), size=len(data)) for path, data in files.items()
     ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_forgotten_sockets() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        close_when_cancelled(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
