@@ -73,6 +73,16 @@ LOST = {"migrated": True}
 
 _database_numbers = itertools.count(1)
 
+COSTLY = ("up", "days", "guard")
+"""Fixtures of whole processes, each made once: all tests that use one run in the same worker."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in COSTLY:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+
 
 class ManualClock(Clock):
     """Moves by `sleep` and `advance` only."""

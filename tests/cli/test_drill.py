@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from blackstart.cli.drill import repeat_command
@@ -194,7 +192,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """The same day twice at once, so that each has a busy neighbour: as JSON, and as a report."""
     folders = [tmp_path_factory.mktemp(name) for name in ("json", "report")]
     running = [
-        _start(folder, hash_seed, more)
+        start_small(folder, hash_seed, more)
         for folder, hash_seed, more in zip(folders, ("0", "12345"), (["--json"], []), strict=True)
     ]
     done = []
@@ -205,7 +203,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return done
 
 
-def _start(folder: Path, hash_seed: str, more: list[str]) -> subprocess.Popen[str]:
+def start_small(folder: Path, hash_seed: str, more: list[str]) -> subprocess.Popen[str]:
     (folder / "tmp").mkdir(parents=True)
     return subprocess.Popen(
         [*COMMAND, *SMALL, "--seed", "7", "--out", str(folder / "out"), *more],
@@ -442,59 +440,3 @@ def test_the_command_that_repeats_a_day_names_all_that_made_it() -> None:
         "--repo",
         "/it's",
     ]
-
-
-# --- Ended from outside ---
-
-ENDINGS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
-
-
-@pytest.mark.parametrize(
-    ("phase", "signals"),
-    [
-        ("starting", [signal.SIGTERM]),
-        ("building the fleet", [signal.SIGINT, signal.SIGKILL]),
-        ("warming the caches", [signal.SIGTERM]),
-        ("outage and response", [signal.SIGINT, signal.SIGKILL]),
-    ],
-)
-async def test_a_drill_that_is_ended_leaves_no_process_and_no_folder(
-    tmp_path: Path, until: Until, phase: str, signals: list[signal.Signals]
-) -> None:
-    running = {signum: _start(tmp_path / signum.name, "0", []) for signum in signals}
-    try:
-        for signum, process in running.items():
-            _end_in(process, phase, signum)
-        for signum, process in running.items():
-            out, err = process.communicate(timeout=PATIENCE_S)
-            assert (process.returncode, out) == (ENDINGS[signum], ""), err
-            assert "Traceback" not in err
-    finally:
-        for process in running.values():
-            process.kill()
-    for signum in signals:
-        folder = tmp_path / signum.name
-        await until(lambda folder=folder: not list((folder / "tmp").iterdir()))
-        assert list((folder / "out").iterdir()) == []
-    await until(lambda: not _processes_that_know(str(tmp_path)))
-
-
-def _end_in(process: subprocess.Popen[str], phase: str, signum: signal.Signals) -> None:
-    """Wait until the drill says that it is in the phase, and send the signal."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line == f"{phase} ...\n":
-            process.send_signal(signum)
-            return
-    raise AssertionError(f"the drill never said {phase!r}")
-
-
-def _processes_that_know(folder: str) -> list[psutil.Process]:
-    """Processes that have the folder in their environment or command line."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            known = [process.environ().get("TMPDIR", ""), *process.cmdline()]
-            if process.pid != os.getpid() and any(folder in text for text in known):
-                found.append(process)
-    return found

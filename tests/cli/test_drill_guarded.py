@@ -12,12 +12,10 @@ import pytest
 COMMAND = [sys.executable, "-P", "-m", "blackstart.cli", "drill", "feb2", "--sites", "20"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "safeguards",
-    [
-        "pre-write-snapshot,audit-trail",
-        pytest.param("peer-signoff,pre-write-snapshot,audit-trail", marks=pytest.mark.slow),
-    ],
+    ["pre-write-snapshot,audit-trail", "peer-signoff,pre-write-snapshot,audit-trail"],
 )
 def test_the_same_seed_gives_the_same_journal(tmp_path: Path, safeguards: str) -> None:
     folders = {seed: tmp_path / seed for seed in ("0", "12345")}

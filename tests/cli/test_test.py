@@ -10,15 +10,16 @@ from blackstart.cli.test import test as run_tests
 @pytest.mark.parametrize(
     ("given", "becomes"),
     [
-        ([], ["-n", "auto", "-q"]),
-        (["-v"], ["-n", "auto", "-v"]),
+        ([], ["-n", "5", "--dist", "loadgroup", "-q"]),
+        (["-v"], ["-n", "5", "--dist", "loadgroup", "-v"]),
         (["-x"], ["-q", "-x"]),
         (["-m", "slow"], ["-q", "-m", "slow"]),
         (["tests/cdn", "-q"], ["tests/cdn", "-q"]),
     ],
 )
-def test_only_a_whole_run_has_a_worker_for_each_core(monkeypatch, given, becomes) -> None:
+def test_only_a_whole_run_has_more_than_one_worker(monkeypatch, given, becomes) -> None:
     ran = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "chdir", lambda folder: None)
     monkeypatch.setattr(os, "execv", lambda program, command: ran.append(command))
     run_tests(given)

@@ -33,14 +33,7 @@ async def test_all_twelve_outcomes_emerge(run_small_drill: RunDrill) -> None:
     assert sum(outcomes(verdict.evidence).values()) == hit
 
 
-ALONE = [
-    name
-    if name in ("honest-origin", "snapshot-mount")
-    else pytest.param(name, marks=pytest.mark.slow)
-    for name in BUILT
-]
-
-
+ALONE = [pytest.param(name, marks=pytest.mark.slow) for name in BUILT]
 # With sign-off there is no outage in which the others could keep their promises.
 TOGETHER = ",".join(name for name in BUILT if name != "peer-signoff")
 
@@ -71,6 +64,7 @@ async def test_a_large_fleet_passes(run_small_drill: RunDrill) -> None:
 # --- Broken on purpose: exactly the right check fails ---
 
 
+@pytest.mark.slow
 async def test_a_fault_of_another_size_is_noticed(run_small_drill: RunDrill) -> None:
     smaller = replace(FEB2, fault=OverwriteMetadata(share=0.050))
     verdict = await run_small_drill(smaller, sites=50)
@@ -85,6 +79,7 @@ async def test_a_fault_that_does_not_take_effect_fails_the_drill(
     assert not_passed(verdict.checks) == {**unknown, "fault-took-effect": Status.FAILED}
 
 
+@pytest.mark.slow
 async def test_a_fault_that_changes_more_than_metadata_is_noticed(
     run_small_drill: RunDrill,
 ) -> None:
@@ -124,6 +119,7 @@ async def test_one_restore_that_was_skipped_is_noticed(run_small_drill: RunDrill
     assert not_passed(verdict.checks) == {"outcome-12": Status.FAILED}
 
 
+@pytest.mark.slow
 async def test_a_healthy_deploy_that_was_changed_is_noticed(run_small_drill: RunDrill) -> None:
     async def change(team: Responders) -> None:
         healthy = await _old_deploys(team)
@@ -150,6 +146,7 @@ async def test_one_wrong_byte_is_noticed(run_small_drill: RunDrill) -> None:
     assert not_passed(verdict.checks) == {"right-bytes": Status.FAILED}
 
 
+@pytest.mark.slow
 async def test_an_older_deploy_over_a_newer_one_is_noticed(run_small_drill: RunDrill) -> None:
     async def go_back(team: Responders) -> None:
         site = await _quiet_site(team)
@@ -164,6 +161,7 @@ async def test_an_older_deploy_over_a_newer_one_is_noticed(run_small_drill: RunD
     assert not_passed(verdict.checks) == {"publish-order": Status.FAILED}
 
 
+@pytest.mark.slow
 async def test_a_site_left_broken_is_noticed(run_small_drill: RunDrill) -> None:
     async def break_again(team: Responders) -> None:
         site = await _quiet_site(team)
@@ -175,6 +173,7 @@ async def test_a_site_left_broken_is_noticed(run_small_drill: RunDrill) -> None:
     assert "outcome-12" in not_passed(verdict.checks)
 
 
+@pytest.mark.slow
 async def test_stuck_deploys_that_nobody_pushes_are_noticed(run_small_drill: RunDrill) -> None:
     idle = replace(
         FEB2,
@@ -186,6 +185,7 @@ async def test_stuck_deploys_that_nobody_pushes_are_noticed(run_small_drill: Run
     assert "outcome-07" in not_passed(verdict.checks)
 
 
+@pytest.mark.slow
 async def test_missing_files_that_nobody_lists_leave_the_check_unknown(
     run_small_drill: RunDrill,
 ) -> None:
@@ -194,6 +194,7 @@ async def test_missing_files_that_nobody_lists_leave_the_check_unknown(
     assert not_passed(verdict.checks) == {"outcome-11": Status.UNKNOWN}
 
 
+@pytest.mark.slow
 async def test_restoring_a_second_time_changes_nothing(run_small_drill: RunDrill) -> None:
     verdict = await run_small_drill(
         meddling(RESTORE_SCRIPT_S + 30 * MINUTE, lambda team: team.restore_by_script())

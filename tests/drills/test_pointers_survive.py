@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from tests.drills.conftest import SITES, not_passed
 
 from blackstart.drills.drill import Drill, Order
@@ -53,6 +54,7 @@ async def test_after_the_day_log_and_bucket_know_every_pointer_there_was(
     assert states == {DeployState.UPLOADING}
 
 
+@pytest.mark.slow
 async def test_without_them_the_day_leaves_neither(
     store: MetadataStore, objects: ObjectStore, tmp_path: Path
 ) -> None:

@@ -33,14 +33,8 @@ async def test_honest_origin_and_stale_if_error_hide_the_outage_for_what_was_cac
     assert all(visit.details["blob"] in verdict.evidence.right_blobs(visit) for visit in seen)
 
 
-@pytest.mark.parametrize(
-    "one",
-    [
-        "",
-        pytest.param("honest-origin", marks=pytest.mark.slow),
-        pytest.param("stale-if-error", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("one", ["", "honest-origin", "stale-if-error"])
 async def test_either_safeguard_alone_hides_nothing(run_small_drill: RunDrill, one: str) -> None:
     verdict = await run_small_drill(meddling(MINUTE, mark_all_stale), sites=50, safeguards=one)
     seen = visits_to_damaged_pages_that_were_cached(verdict.evidence)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Commit = Callable[[dict[str, bytes]], Path]
 
 
@@ -29,6 +31,7 @@ def verify(folder: Path, store: Path, environment: dict[str, str]) -> str:
     return done.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_platform_logs_its_pointers_below_its_data_folder(
     start: Callable[..., Any], until: Callable[..., Any], commit: Commit, tmp_path: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_ended_in_mid_take_it_gives_up_in_order_and_the_next_run_takes_one(place
     place.only_snapshot_is_whole()
 
 
+@pytest.mark.slow
 def test_killed_in_mid_take_the_next_run_takes_over_and_only_that_one_is_listed(
     place: Place,
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_data_folder_outlives_its_platform_and_belongs_to_one_at_a_time(
     assert list((tmp_path / "data" / "tmp").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_named_with_the_end_of_its_log_and_ends_all(
     start: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def taken_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_told_by_the_name_of_who_wanted_it(
     run_up: Run, tmp_path: Path, taken_port: int
 ) -> None:

@@ -90,6 +90,7 @@ def people(up: Any) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_without_those_safeguards_there_is_no_guard(start: Any, tmp_path: Path) -> None:
     arguments = ("--nodes", "1", "--workers", "0")
     with start(tmp_path, *arguments, BLACKSTART_SAFEGUARDS="honest-origin") as up:
@@ -98,6 +99,7 @@ def test_without_those_safeguards_there_is_no_guard(start: Any, tmp_path: Path) 
             assert client["blackstart"]["notes"].find_one() is None
 
 
+@pytest.mark.slow
 def test_a_guarded_run_that_is_thrown_away_leaves_nothing(
     start: Any, tmp_path: Path, until: Any
 ) -> None:

@@ -18,16 +18,21 @@ def test(
 ) -> None:
     """Run the tests. All arguments go to pytest: [bold]blackstart test -x -k origin[/]
 
-    Without a choice of tests there is a worker for each core.
+    Without a choice of tests there is a worker for each core, and one more.
     """
     arguments = list(pytest_args or [])
     if not any(argument.startswith(("-q", "--quiet", "-v", "--verbose")) for argument in arguments):
         arguments.insert(0, "-q")
     if _is_whole_run(pytest_args or []):
-        arguments[:0] = ["-n", "auto"]
+        arguments[:0] = ["-n", str(_workers()), "--dist", "loadgroup"]
     os.chdir(_checkout())
     # pytest takes this process's place, so that signals and its exit code are its own business.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "pytest", *arguments])
+
+
+def _workers() -> int:
+    """One more than there are cores: tests wait for databases, processes and disks as well."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _is_whole_run(arguments: list[str]) -> bool:
