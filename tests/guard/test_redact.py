@@ -27,7 +27,9 @@ HIDE = Redaction(["mail", "metadata.owner"])
             {"find": "s", "filter": {"mail": REDACTED, "n": 1}},
         ),
         ({"u": {"$set": {"a.mail": "x"}}}, {"u": {"$set": {"a.mail": REDACTED}}}),
-        ({"u": {"$set": {"mail.home": 1}}}, {"u": {"$set": {"mail.home": 1}}}),
+        ({"u": {"$set": {"mail.home": 1}}}, {"u": {"$set": {"mail.home": REDACTED}}}),
+        ({"u": {"$set": {"mail.0.home": 1}}}, {"u": {"$set": {"mail.0.home": REDACTED}}}),
+        ({"u": {"$set": {"metadata.owner.n": 1}}}, {"u": {"$set": {"metadata.owner.n": REDACTED}}}),
         ({"u": {"$set": {"mail": {"home": 1}}}}, {"u": {"$set": {"mail": REDACTED}}}),
         (
             {"u": {"metadata": {"owner": 1, "tree": 2}}},
@@ -120,3 +122,26 @@ def test_what_a_decoder_takes_out_of_sight_is_redacted_too() -> None:
 )
 def test_no_command_makes_a_line_without_end(command: dict[str, Any]) -> None:
     assert len(json.dumps(Redaction()(command))) < 50_000
+
+
+def test_what_is_left_out_before_is_left_out_after_wherever_a_change_puts_it() -> None:
+    before = {"mail": {"home": "a@b", "pin": 4711, "on": True}, "n": 1, "other": "x"}
+    after = {"address": "<a@b>", "list": [4711, 5, True], "n": 1, "other": "x"}
+    first, second = HIDE.both(before, after)
+    assert first == {"mail": REDACTED, "n": 1, "other": "x"}
+    assert second == {"address": REDACTED, "list": [REDACTED, 5, True], "n": 1, "other": "x"}
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("mail", "mail"),
+        ("mail.a@b.since", f"mail.{REDACTED}"),
+        ("people.mail.home", f"people.mail.{REDACTED}"),
+        ("metadata.owner.name", f"metadata.owner.{REDACTED}"),
+        ("metadata.tree", "metadata.tree"),
+        ("owner.name", "owner.name"),
+    ],
+)
+def test_names_below_a_field_that_is_left_out_are_part_of_its_value(path: str, shown: str) -> None:
+    assert HIDE.path(path) == shown

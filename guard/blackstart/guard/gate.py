@@ -163,7 +163,10 @@ class GuardGate:
         if asked.client.is_gone():
             raise ConnectionError("the client is gone")
         await self._check_outgrown(request, verdict)
-        return await self._runner.take_up(request.number, login, digest, verdict.writes)
+        statement = transaction is not None and asked.command.name != "commitTransaction"
+        return await self._runner.take_up(
+            request.number, login, digest, verdict.writes, in_transaction=statement
+        )
 
     async def _check_outgrown(self, request: Request, verdict: Verdict) -> None:
         """An approval is for what was shown: the data may have changed since.

@@ -143,16 +143,17 @@ async def _furnish(
     decisions = Decisions(book, trail, channel, parts.clock)
     await _recover(runner, channel)
     cursors = Cursors()
+    redact = Redaction(orders.redact)
     gate = GuardGate(
         Judge(table),
         Sessions(parts.clock, table),
         cursors,
-        Previewer(parts.client, parts.clock, budget_s=orders.preview_s),
+        Previewer(parts.client, parts.clock, redact, budget_s=orders.preview_s),
         decisions,
         runner,
         trail,
         channel,
-        redact=Redaction(orders.redact),
+        redact=redact,
         wait_s=orders.wait_s,
         sign_off="peer-signoff" in orders.safeguards,
     )

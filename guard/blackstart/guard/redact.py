@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import isfinite
 from typing import Any
@@ -53,6 +53,30 @@ class Redaction:
         first = first if isinstance(first, str) else _cut(json.dumps(first))
         return {name: first, "cut": json.dumps(shown)[:WHOLE_CHARACTERS]}
 
+    def value(self, value: Any, path: str = "") -> Any:
+        """A value that stands at a path of a document, as JSON has it."""
+        return _Walk(self._by_last).at(value, path)
+
+    def both(
+        self, before: Mapping[str, Any], after: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A document before and after a change.
+
+        A value that is left out before is left out after, too, wherever the change puts it.
+        """
+        first = _Walk(self._by_last)
+        shown = {key: first.at(value, key) for key, value in before.items()}
+        second = _Following(self._by_last, first.hidden)
+        return shown, {key: second.at(value, key) for key, value in after.items()}
+
+    def path(self, path: str) -> str:
+        """A path without the names below a field that is left out: they are part of its value."""
+        parts = path.split(".")
+        count = _Walk(self._by_last).hidden_after(tuple(parts))
+        if count is None or count == len(parts):
+            return path
+        return ".".join([*parts[:count], REDACTED])
+
 
 def is_whole(shown: object) -> bool:
     """Whether nothing was left out of, or cut from, a part of a command that people see."""
@@ -70,6 +94,16 @@ class _Walk:
     def __init__(self, by_last: Mapping[str, list[tuple[str, ...]]]) -> None:
         self._by_last = by_last
         self.characters = 0
+        self.hidden: list[Any] = []
+
+    def at(self, value: Any, path: str) -> Any:
+        """A value at a dotted path; below nothing when the path is empty."""
+        parts = tuple(path.split(".")) if path else ()
+        return (
+            self._hidden(value)
+            if self.hidden_after(parts) is not None
+            else self._shown(value, parts)
+        )
 
     def document(self, document: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
         shown = {}
@@ -79,12 +113,18 @@ class _Walk:
                 name = self._named(name)
                 shown[name] = self._leaf(value)
                 continue
-            inner = (*path, *name.split(".")) if "." in name else (*path, name)
+            parts = name.split(".") if "." in name else [name]
+            inner = (*path, *parts)
             name = self._named(name)
-            shown[name] = REDACTED if self._hides(inner) else self._shown(value, inner)
+            hides = self.hidden_after(inner, len(path)) is not None
+            shown[name] = self._hidden(value) if hides else self._shown(value, inner)
         if len(document) > FIELDS:
             shown["..."] = f"and {len(document) - FIELDS} more"
         return shown
+
+    def _hidden(self, value: Any) -> str:
+        self.hidden.append(value)
+        return REDACTED
 
     def _named(self, name: str) -> str:
         name = _cut(name)
@@ -117,6 +157,11 @@ class _Walk:
         """Whether no field that is left out can end in this name, wherever it stands."""
         return not (name in self._by_last or "." in name or name.isdigit())
 
+    def hidden_after(self, path: tuple[str, ...], known: int = 0) -> int | None:
+        """How many parts of a path lead to a field that is left out; `known` of them do not."""
+        counts = range(known + 1, len(path) + 1)
+        return next((count for count in counts if self._hides(path[:count])), None)
+
     def _hides(self, path: tuple[str, ...]) -> bool:
         """Whether a path ends in a redacted one; operators and places in lists do not count."""
         fields = self._by_last.get(_last_name(path))
@@ -124,6 +169,35 @@ class _Walk:
             return False
         names = _names(path)
         return any(names[-len(field) :] == field for field in fields)
+
+
+class _Following(_Walk):
+    """Leaves out as well what was left out elsewhere: a change may have moved it."""
+
+    def __init__(self, by_last: Mapping[str, list[tuple[str, ...]]], hidden: Iterable[Any]) -> None:
+        super().__init__(by_last)
+        self._moved = [leaf for value in hidden for leaf in _leaves(value)]
+
+    def _leaf(self, value: Any) -> Any:
+        return REDACTED if self._is_moved(value) else super()._leaf(value)
+
+    def _is_moved(self, value: Any) -> bool:
+        if isinstance(value, str):
+            texts = (each for each in self._moved if isinstance(each, str))
+            return any(each in value for each in texts)
+        return any(type(each) is type(value) and each == value for each in self._moved)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The values in a value that tell something: neither flags nor nothing."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _leaves(inner)
+    elif not (value is None or value == "" or isinstance(value, bool)):
+        yield value
 
 
 def _names(path: tuple[str, ...]) -> tuple[str, ...]:

@@ -246,7 +246,7 @@ class World:
         runner = Runner(book, trail, Saver(take))
         decisions = Decisions(book, trail, channel, self.clock)
         sessions, cursors = Sessions(self.clock, TABLE), Cursors()
-        previews = Previewer(self.own, self.clock)
+        previews = Previewer(self.own, self.clock, Redaction())
         gate = GuardGate(
             *(Judge(TABLE), sessions, cursors, previews, decisions, runner, trail, channel),
             redact=Redaction(),

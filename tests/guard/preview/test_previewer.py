@@ -11,6 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from blackstart.guard.preview import Preview, Previewer
+from blackstart.guard.redact import Redaction
 from blackstart.guard.rules import Command, Decision, Judge, Kind, Table, Verdict
 from blackstart.store import MetadataStore
 
@@ -62,7 +63,7 @@ class Bench:
 async def bench(store: MetadataStore, mongodb_uri: str, manual_clock: Any) -> Any:
     sent = Commands()
     async with AsyncMongoClient[Any](mongodb_uri, event_listeners=[sent]) as client:
-        yield Bench(store, Previewer(client, manual_clock), sent)
+        yield Bench(store, Previewer(client, manual_clock, Redaction()), sent)
     allowed = {"aggregate", "find", "getMore", "killCursors", "count"}
     allowed |= {"listIndexes", "listCollections", "hello", "ismaster", "endSessions"}
     assert set(sent.names) <= allowed
@@ -252,6 +253,6 @@ async def test_a_database_that_is_gone_leaves_a_note_and_no_error(manual_clock: 
     uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50"
     verdict = JUDGE.judge(Command.of({"drop": "sites", "$db": "shop"}))
     async with AsyncMongoClient[Any](uri) as client:
-        found = await Previewer(client, manual_clock).of(verdict)
+        found = await Previewer(client, manual_clock, Redaction()).of(verdict)
     assert found.parts == ()
     assert found.notes[0].startswith("the rest could not be foreseen")

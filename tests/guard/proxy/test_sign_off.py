@@ -24,6 +24,7 @@ from blackstart.guard.proxy.own import OwnCommands
 from blackstart.guard.proxy.owners import Cursors
 from blackstart.guard.proxy.server import Proxy
 from blackstart.guard.proxy.upstream import Upstream
+from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Book, Request, RequestFolder, Runner, Saved, State
 from blackstart.guard.rules import Judge, Table
 from blackstart.guard.sessions import Sessions
@@ -105,7 +106,7 @@ async def door(
             Judge(table),
             Sessions(clock, table),
             cursors,
-            Previewer(own, clock),
+            Previewer(own, clock, Redaction()),
             decisions,
             Runner(book, lines, save),
             lines,
@@ -286,6 +287,25 @@ async def test_writes_to_many_documents_hidden_in_a_transaction_are_held_at_the_
     with pytest.raises(OperationFailure):
         await running
     assert await store.database["other"].count_documents({}) == 0
+
+
+async def test_a_held_statement_of_a_transaction_is_said_to_count_only_with_its_commit(
+    door: Door, store: Any
+) -> None:
+    async def change_our_mind() -> None:
+        async with door.client("ada") as client, client.start_session() as session:
+            await session.start_transaction()
+            deploys = client[door.database]["deploys"]
+            await deploys.update_many({}, {"$set": {"state": "x"}}, session=session)
+            await session.abort_transaction()
+
+    running = asyncio.create_task(change_our_mind())
+    held = await door.held()
+    await door.say("bob", "guardApprove", held.number, digest=held.digest, reason="fine")
+    await running
+    outcome = door.book.get(held.number).outcome
+    assert outcome.endswith("; it counts only if its transaction is committed")
+    assert await store.database["deploys"].count_documents({"state": "x"}) == 0
 
 
 async def test_reads_and_writes_to_one_document_pass_on_record(door: Door) -> None:

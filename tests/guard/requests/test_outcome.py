@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from blackstart.guard.requests import State, outcome_of
+from blackstart.guard.requests.outcome import until_committed
 from blackstart.guard.rules import Action, Write
 
 ONE = [Write(Action.UPDATE, "shop", "sites")]
@@ -77,3 +78,20 @@ def test_a_bulk_write_tells_its_failures_in_a_cursor() -> None:
     nothing = outcome_of({**answer, "nInserted": 0}, TWO, "bulkWrite")
     assert nothing.state is State.NOT_EXECUTED
     assert outcome_of(answer, MANY, "bulkWrite").state is State.UNKNOWN
+
+
+def test_an_error_is_told_without_what_it_quotes() -> None:
+    text = 'E11000 duplicate key error index: mail_1 dup key: { mail: "a{b\'@c" }'
+    answer = {"ok": 0.0, "code": 11000, "errmsg": text}
+    told = outcome_of(answer, ONE).text
+    assert told.endswith("E11000 duplicate key error index: mail_1 dup key: {...} (11000)")
+    answer["errmsg"] = "Failed to parse number 'it's' in $convert with no onError value"
+    assert "number '...' in $convert" in outcome_of(answer, ONE).text
+
+
+def test_a_statement_of_a_transaction_counts_only_when_that_is_committed() -> None:
+    ran = until_committed(outcome_of({"ok": 1.0, "n": 5}, MANY))
+    assert ran.state is State.EXECUTED
+    assert ran.text == "5 documents; it counts only if its transaction is committed"
+    refused = outcome_of({"ok": 0.0, "code": 9, "errmsg": "FailedToParse"}, MANY)
+    assert until_committed(refused) == refused

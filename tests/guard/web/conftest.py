@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 from pymongo import AsyncMongoClient
+from tests.guard.web.other_side import OtherSide
 
 from blackstart.clock import WallClock
 from blackstart.guard.guardroom import Parts, Places
@@ -153,7 +154,7 @@ def serve(mongodb_uri: str, store: Any, tmp_path: Path, people: bytes, until: An
         folder.mkdir(exist_ok=True)
         Places(folder).logins.write_bytes(people)
         settings = GuardSettings(
-            mongodb_uri=mongodb_uri, guard_data=folder, guard_wait_s=30.0, **given
+            mongodb_uri=mongodb_uri, guard_data=folder, **{"guard_wait_s": 30.0} | given
         )
         async with AsyncExitStack() as stack:
             own = await stack.enter_async_context(AsyncMongoClient[dict[str, Any]](mongodb_uri))
@@ -198,3 +199,10 @@ async def _end(running: asyncio.Task[None]) -> None:
 async def site(serve: Serve) -> AsyncIterator[Site]:
     async with serve() as site:
         yield site
+
+
+@pytest.fixture
+async def other_side() -> AsyncIterator[OtherSide]:
+    other_side = OtherSide()
+    yield other_side
+    await other_side.stop()

@@ -9,8 +9,10 @@ from pymongo.errors import PyMongoError
 from blackstart.clock import Clock
 from blackstart.guard.preview.model import Part, Preview
 from blackstart.guard.preview.reads import Client, Reads
+from blackstart.guard.preview.sight import Sight
 from blackstart.guard.preview.statements import foresee
 from blackstart.guard.preview.structural import foresee_structural
+from blackstart.guard.redact import Redaction
 from blackstart.guard.rules import Kind, Verdict
 
 BUDGET_S = 10.0
@@ -20,9 +22,13 @@ STATEMENTS = 50
 class Previewer:
     """Makes previews over the guard's own connection to the database."""
 
-    def __init__(self, client: Client, clock: Clock, *, budget_s: float = BUDGET_S) -> None:
+    def __init__(
+        self, client: Client, clock: Clock, redact: Redaction, *, budget_s: float = BUDGET_S
+    ) -> None:
+        """`redact` is the one by which commands are shown: what it leaves out is not shown here."""
         self._reads = Reads(client)
         self._clock = clock
+        self._redact = redact
         self._budget_s = budget_s
 
     async def of(self, verdict: Verdict) -> Preview:
@@ -36,14 +42,15 @@ class Previewer:
             with pymongo.timeout(self._budget_s):
                 await self._gather(verdict, parts)
         except (PyMongoError, BSONError) as error:
-            notes.append(f"the rest could not be foreseen: {error}")
+            notes.append(f"the rest could not be foreseen: {Sight.error(error)}")
         left = len(verdict.writes) - STATEMENTS
         if left > 0:
             notes.append(f"{left} more statements were not looked at")
         return Preview(tuple(parts), tuple(notes))
 
     async def _gather(self, verdict: Verdict, parts: list[Part]) -> None:
+        sight = Sight(self._reads, self._redact, self._clock.now())
         for write in verdict.writes[:STATEMENTS]:
-            parts.append(await foresee(write, self._reads))
+            parts.append(await foresee(write, sight))
         if not verdict.writes and verdict.kind in (Kind.STRUCTURAL, Kind.CONTROL):
-            parts += await foresee_structural(verdict, self._reads, self._clock.now())
+            parts += await foresee_structural(verdict, sight)

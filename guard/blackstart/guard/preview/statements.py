@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bson import json_util
 from pymongo.errors import PyMongoError
 
 from blackstart.guard.preview.apply import UnforeseenError, applied
 from blackstart.guard.preview.diff import Difference, Tally, difference
-from blackstart.guard.preview.model import Part, Sample, shown
-from blackstart.guard.preview.reads import Reads
+from blackstart.guard.preview.model import Part, Sample
+from blackstart.guard.preview.sight import Sight
 from blackstart.guard.rules import Action, Write
 from blackstart.guard.rules.changes import is_replacement
 
@@ -21,24 +20,24 @@ SAMPLES = 3
 _COUNTED = ("collation", "let", "hint")
 
 
-async def foresee(write: Write, reads: Reads) -> Part:
+async def foresee(write: Write, sight: Sight) -> Part:
     """Raises: PyMongoError."""
     if write.action is Action.INSERT:
-        return await _insert(write, reads)
-    total = await reads.total(write.database, write.collection)
-    counted, notes = await _matched(write, reads)
+        return await _insert(write, sight)
+    total = await sight.reads.total(write.database, write.collection)
+    counted, notes = await _matched(write, sight)
     if write.action is Action.REMOVE:
-        return await _remove(write, reads, counted, total, notes)
-    return await _update(write, reads, counted, total, notes)
+        return await _remove(write, sight, counted, total, notes)
+    return await _update(write, sight, counted, total, notes)
 
 
-async def _matched(write: Write, reads: Reads) -> tuple[int | None, list[str]]:
+async def _matched(write: Write, sight: Sight) -> tuple[int | None, list[str]]:
     options = {key: write.options[key] for key in _COUNTED if key in write.options}
     notes = []
     try:
-        counted = await reads.count(write.database, write.collection, write.filter, **options)
+        counted = await sight.reads.count(write.database, write.collection, write.filter, **options)
     except PyMongoError as error:
-        return None, [f"how many match could not be counted: {error}"]
+        return None, [f"how many match could not be counted: {sight.error(error)}"]
     if counted > 1 and not write.many:
         notes.append("only one of them is touched, and nothing says which")
     if counted == 0 and write.upsert:
@@ -46,28 +45,27 @@ async def _matched(write: Write, reads: Reads) -> tuple[int | None, list[str]]:
     return counted, notes
 
 
-async def _insert(write: Write, reads: Reads) -> Part:
+async def _insert(write: Write, sight: Sight) -> Part:
     ids = [each["_id"] for each in write.documents if isinstance(each, Mapping) and "_id" in each]
     known = 0
     for start in range(0, len(ids), LOOKED_AT):
         some = {"_id": {"$in": ids[start : start + LOOKED_AT]}}
-        known += await reads.count(write.database, write.collection, some)
+        known += await sight.reads.count(write.database, write.collection, some)
     warning = f"{known} of them have an _id that is there already: these fail"
     return Part(
         what=f"insert {len(write.documents)} documents",
         namespace=write.namespace,
         warnings=(warning,) if known else (),
-        notes=tuple(shown(each) for each in write.documents[:SAMPLES]),
+        notes=tuple(sight.text(each) for each in write.documents[:SAMPLES]),
     )
 
 
 async def _remove(
-    write: Write, reads: Reads, counted: int | None, total: int, notes: list[str]
+    write: Write, sight: Sight, counted: int | None, total: int, notes: list[str]
 ) -> Part:
     samples = []
-    async for document in reads.matching(write, SAMPLES):
-        fields = {key: shown(value) for key, value in document.items() if key != "_id"}
-        samples.append(Sample(_id(document), fields, None, "would be gone"))
+    async for document in sight.reads.matching(write, SAMPLES):
+        samples.append(Sample(sight.id(document), sight.fields(document), None, "would be gone"))
     return Part(
         what="delete" if write.many else "delete one",
         namespace=write.namespace,
@@ -80,29 +78,29 @@ async def _remove(
 
 
 async def _update(
-    write: Write, reads: Reads, counted: int | None, total: int, notes: list[str]
+    write: Write, sight: Sight, counted: int | None, total: int, notes: list[str]
 ) -> Part:
     assert write.change is not None
     tally, samples = Tally(), list[Sample]()
     unforeseen: dict[str, int] = {}
     limit = LOOKED_AT if isinstance(write.change, Mapping) else LOOKED_AT_PIPELINE
-    async for before in reads.matching(write, limit):
+    async for before in sight.reads.matching(write, limit):
         try:
-            after = await _after(before, write, reads)
+            after = await _after(before, write, sight)
         except UnforeseenError as error:
             unforeseen[str(error)] = unforeseen.get(str(error), 0) + 1
             if len(samples) < SAMPLES:
-                samples.append(_unforeseen(before, str(error)))
+                samples.append(_unforeseen(before, str(error), sight))
             continue
         found = difference(before, after)
         tally.add(found)
         if len(samples) < SAMPLES and not found.is_nothing:
-            samples.append(_sample(before, after, found))
+            samples.append(_sample(before, after, found, sight))
     notes += [f"{reason} ({count} documents)" for reason, count in unforeseen.items()]
-    return _part(write, tally, counted, total, notes, samples)
+    return _part(write, sight, tally, counted, total, notes, samples)
 
 
-async def _after(before: dict[str, Any], write: Write, reads: Reads) -> dict[str, Any]:
+async def _after(before: dict[str, Any], write: Write, sight: Sight) -> dict[str, Any]:
     """Raises: UnforeseenError; PyMongoError."""
     if isinstance(write.change, Mapping):
         return applied(before, write.change)
@@ -112,7 +110,7 @@ async def _after(before: dict[str, Any], write: Write, reads: Reads) -> dict[str
     variables |= write.options.get("constants", {})
     stages = [{"$match": {"_id": {"$eq": before["_id"]}}}, *write.change]
     options = {"let": variables} if variables else {}
-    answers = await reads.aggregate(write.database, write.collection, stages, **options)
+    answers = await sight.reads.aggregate(write.database, write.collection, stages, **options)
     if not answers:
         raise UnforeseenError("a document went away meanwhile")
     return {"_id": before["_id"]} | answers[0]
@@ -120,6 +118,7 @@ async def _after(before: dict[str, Any], write: Write, reads: Reads) -> dict[str
 
 def _part(
     write: Write,
+    sight: Sight,
     tally: Tally,
     counted: int | None,
     total: int,
@@ -128,7 +127,8 @@ def _part(
 ) -> Part:
     asked = _asked(write)
     unset = {path: count for path, count in tally.dropped.items() if _within(path, asked)}
-    dropped = {path: count for path, count in tally.dropped.items() if path not in unset}
+    rest = {path: count for path, count in tally.dropped.items() if path not in unset}
+    dropped = sight.paths(rest)
     if tally.documents and not tally.changed:
         notes.append("nothing would change in those looked at")
     return Part(
@@ -137,10 +137,10 @@ def _part(
         matched=counted,
         total=total,
         looked_at=tally.documents,
-        set=_ordered(tally.set),
-        unset=_ordered(unset),
-        replaced=_ordered(tally.replaced),
-        dropped=_ordered(dropped),
+        set=sight.paths(tally.set),
+        unset=sight.paths(unset),
+        replaced=sight.paths(tally.replaced),
+        dropped=dropped,
         warnings=tuple(_warnings(dropped, tally)),
         notes=tuple(notes),
         samples=tuple(samples),
@@ -186,25 +186,14 @@ def _within(path: str, asked: set[str]) -> bool:
     return any(path == each or path.startswith(f"{each}.") for each in asked)
 
 
-def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
-    return {path: counts[path] for path in sorted(counts)}
-
-
-def _sample(before: Mapping[str, Any], after: Mapping[str, Any], found: Difference) -> Sample:
+def _sample(
+    before: Mapping[str, Any], after: Mapping[str, Any], found: Difference, sight: Sight
+) -> Sample:
     """Only the top-level fields in which something changes."""
     names = {path.partition(".")[0] for path in found.set | found.dropped}
-    return Sample(
-        _id(before),
-        {key: shown(value) for key, value in before.items() if key in names},
-        {key: shown(value) for key, value in after.items() if key in names},
-    )
+    return Sample(sight.id(before), *sight.both(before, after, names))
 
 
-def _unforeseen(before: Mapping[str, Any], reason: str) -> Sample:
-    fields = {key: shown(value) for key, value in before.items() if key != "_id"}
-    return Sample(_id(before), fields, None, f"what comes after is not foreseen: {reason}")
-
-
-def _id(document: Mapping[str, Any]) -> str:
-    value = document.get("_id")
-    return value if isinstance(value, str) else json_util.dumps(value)
+def _unforeseen(before: Mapping[str, Any], reason: str, sight: Sight) -> Sample:
+    note = f"what comes after is not foreseen: {reason}"
+    return Sample(sight.id(before), sight.fields(before), None, note)

@@ -8,18 +8,19 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from blackstart.guard.preview.model import Part, shown
+from blackstart.guard.preview.model import Part
 from blackstart.guard.preview.reads import COUNT, Reads
+from blackstart.guard.preview.sight import Sight
 from blackstart.guard.rules import Verdict
 
-Foresight = Callable[[Verdict, Reads, datetime], Awaitable[list[Part]]]
+Foresight = Callable[[Verdict, Sight], Awaitable[list[Part]]]
 
 
-async def foresee_structural(verdict: Verdict, reads: Reads, now: datetime) -> list[Part]:
+async def foresee_structural(verdict: Verdict, sight: Sight) -> list[Part]:
     """Raises: PyMongoError."""
     foresight = _FORESIGHTS.get(verdict.command.name)
     if foresight is not None:
-        return await foresight(verdict, reads, now)
+        return await foresight(verdict, sight)
     note = "what it would do cannot be foreseen"
     return [Part(verdict.command.name, _spaces(verdict), notes=(note,))]
 
@@ -39,42 +40,42 @@ async def _loss(reads: Reads, database: str, collection: str, what: str) -> Part
     return Part(what, namespace, matched=total, total=total, warnings=(lost,))
 
 
-async def _drop(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
+async def _drop(verdict: Verdict, sight: Sight) -> list[Part]:
     ((database, collection),) = verdict.spaces
-    return [await _loss(reads, database, collection, "drop")]
+    return [await _loss(sight.reads, database, collection, "drop")]
 
 
-async def _drop_database(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
+async def _drop_database(verdict: Verdict, sight: Sight) -> list[Part]:
     ((database, _all),) = verdict.spaces
-    names = await reads.collections(database)
-    parts = [await _loss(reads, database, name, "dropDatabase") for name in names]
+    names = await sight.reads.collections(database)
+    parts = [await _loss(sight.reads, database, name, "dropDatabase") for name in names]
     return parts or [Part("dropDatabase", database, notes=("it has no collections",))]
 
 
-async def _rename(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
+async def _rename(verdict: Verdict, sight: Sight) -> list[Part]:
     source, target = verdict.spaces
-    count = await reads.total(*source)
+    count = await sight.reads.total(*source)
     note = f"{count} documents of {'.'.join(source)} would be found there"
     part = Part("renameCollection", ".".join(target), notes=(note,))
     if verdict.command.body.get("dropTarget"):
-        lost = await _loss(reads, *target, what="renameCollection over it")
+        lost = await _loss(sight.reads, *target, what="renameCollection over it")
         return [lost, part] if lost.warnings else [part]
     return [part]
 
 
-async def _out(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
+async def _out(verdict: Verdict, sight: Sight) -> list[Part]:
     body = verdict.command.body
     stage = body["pipeline"][-1]
     ((name, options),) = stage.items()
     ((database, collection),) = verdict.spaces
-    total = await reads.total(database, collection)
-    came = await _outcome(verdict, reads)
+    total = await sight.reads.total(database, collection)
+    came = await _outcome(verdict, sight)
     warnings, notes = [], [came]
     if name == "$out" and total:
         warnings.append(f"all {total} documents of {collection} would be replaced")
     if name == "$merge":
         matched = options.get("whenMatched", "merge") if isinstance(options, Mapping) else "merge"
-        notes.append(f"documents that are there already: {shown(matched)}")
+        notes.append(f"documents that are there already: {sight.text(matched)}")
     part = Part(
         name,
         f"{database}.{collection}",
@@ -85,7 +86,7 @@ async def _out(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
     return [part]
 
 
-async def _outcome(verdict: Verdict, reads: Reads) -> str:
+async def _outcome(verdict: Verdict, sight: Sight) -> str:
     """How many documents a pipeline gives without its last stage."""
     body = verdict.command.body
     source = body["aggregate"]
@@ -94,17 +95,17 @@ async def _outcome(verdict: Verdict, reads: Reads) -> str:
     stages = [*body["pipeline"][:-1], COUNT]
     options = {key: body[key] for key in ("let", "collation", "hint") if key in body}
     try:
-        found = await reads.aggregate(str(body["$db"]), source, stages, **options)
+        found = await sight.reads.aggregate(str(body["$db"]), source, stages, **options)
     except PyMongoError as error:
-        return f"what it would write could not be counted: {error}"
+        return f"what it would write could not be counted: {sight.error(error)}"
     return f"{found[0]['count'] if found else 0} documents would be written"
 
 
-async def _drop_indexes(verdict: Verdict, reads: Reads, _: datetime) -> list[Part]:
+async def _drop_indexes(verdict: Verdict, sight: Sight) -> list[Part]:
     ((database, collection),) = verdict.spaces
     asked = verdict.command.body.get("index")
-    found = await reads.indexes(database, collection)
-    gone = [shown(dict(each)) for each in found if _is_asked(each, asked)]
+    found = await sight.reads.indexes(database, collection)
+    gone = [sight.text(dict(each)) for each in found if _is_asked(each, asked)]
     return [
         Part(
             verdict.command.name,
@@ -124,21 +125,21 @@ def _is_asked(index: Mapping[str, Any], asked: Any) -> bool:
     return "*" in names or index["name"] in names
 
 
-async def _create_indexes(verdict: Verdict, reads: Reads, now: datetime) -> list[Part]:
+async def _create_indexes(verdict: Verdict, sight: Sight) -> list[Part]:
     ((database, collection),) = verdict.spaces
     warnings, notes = [], []
     for index in verdict.command.body.get("indexes", []):
-        notes.append(shown(index))
+        notes.append(sight.text(index))
         keys = list(index.get("key", {}))
         seconds = index.get("expireAfterSeconds")
         if isinstance(seconds, (int, float)) and len(keys) == 1:
-            gone = await _expired(reads, database, collection, keys[0], seconds, now)
+            gone = await _expired(sight.reads, database, collection, keys[0], seconds, sight.now)
             warnings.append(f"{gone} documents would be deleted at once, and others as they age")
         if index.get("unique") is True:
-            twice = await _twice(reads, database, collection, keys)
+            twice = await _twice(sight.reads, database, collection, keys)
             if twice:
                 warnings.append(f"{twice} values come more than once: the index would fail")
-    total = await reads.total(database, collection)
+    total = await sight.reads.total(database, collection)
     part = Part(
         "createIndexes",
         f"{database}.{collection}",
@@ -168,15 +169,15 @@ async def _twice(reads: Reads, database: str, collection: str, keys: list[str]) 
     return int(found[0]["count"]) if found else 0
 
 
-async def _coll_mod(verdict: Verdict, reads: Reads, now: datetime) -> list[Part]:
+async def _coll_mod(verdict: Verdict, sight: Sight) -> list[Part]:
     ((database, collection),) = verdict.spaces
     body = verdict.command.body
     warnings, notes = [], []
     if "validator" in body:
-        options = await reads.options(database, collection) or {}
-        notes.append(f"the validator now: {shown(options.get('validator', {}))}")
-        notes.append(f"and then: {shown(body['validator'])}")
-        failing = await reads.count(database, collection, {"$nor": [body["validator"]]})
+        options = await sight.reads.options(database, collection) or {}
+        notes.append(f"the validator now: {sight.text(options.get('validator', {}))}")
+        notes.append(f"and then: {sight.text(body['validator'])}")
+        failing = await sight.reads.count(database, collection, {"$nor": [body["validator"]]})
         if failing:
             warnings.append(f"{failing} documents that are there would not be valid")
     index = body.get("index")
@@ -184,9 +185,9 @@ async def _coll_mod(verdict: Verdict, reads: Reads, now: datetime) -> list[Part]
         keys = list(index.get("keyPattern", {}))
         if len(keys) == 1:
             seconds = index["expireAfterSeconds"]
-            gone = await _expired(reads, database, collection, keys[0], seconds, now)
+            gone = await _expired(sight.reads, database, collection, keys[0], seconds, sight.now)
             warnings.append(f"{gone} documents would be deleted at once")
-    total = await reads.total(database, collection)
+    total = await sight.reads.total(database, collection)
     namespace = f"{database}.{collection}"
     return [Part("collMod", namespace, total=total, warnings=tuple(warnings), notes=tuple(notes))]
 

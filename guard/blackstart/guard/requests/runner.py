@@ -14,7 +14,7 @@ from blackstart.errors import BlackstartError, StorageError
 from blackstart.guard.logins import Login
 from blackstart.guard.requests.book import Book
 from blackstart.guard.requests.model import Request, State
-from blackstart.guard.requests.outcome import Outcome, outcome_of
+from blackstart.guard.requests.outcome import Outcome, outcome_of, until_committed
 from blackstart.guard.rules import Write
 from blackstart.store.threads import in_thread
 
@@ -50,16 +50,28 @@ class Run:
     When none is, because the guard is no more, the next start finds it unknown.
     """
 
-    def __init__(self, number: int, name: str, writes: Sequence[Write], end: End) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        writes: Sequence[Write],
+        end: End,
+        *,
+        in_transaction: bool = False,
+    ) -> None:
         """`name` is the command's, and `writes` are its statements."""
         self.number = number
+        self._in_transaction = in_transaction
         self._name = name
         self._writes = writes
         self._end = end
 
     async def answered(self, answer: Mapping[str, Any]) -> None:
         """The database answered, with success or an error."""
-        await self._end(self.number, outcome_of(answer, self._writes, self._name))
+        outcome = outcome_of(answer, self._writes, self._name)
+        if self._in_transaction:
+            outcome = until_committed(outcome)
+        await self._end(self.number, outcome)
 
     async def not_sent(self) -> None:
         """It did not get to the database at all."""
@@ -80,9 +92,17 @@ class Runner:
         self._save = save
 
     async def take_up(
-        self, number: int, login: Login, digest: str, writes: Sequence[Write] = ()
+        self,
+        number: int,
+        login: Login,
+        digest: str,
+        writes: Sequence[Write] = (),
+        *,
+        in_transaction: bool = False,
     ) -> Run:
         """Get a request ready to be sent, which the caller does next; succeeds once for each.
+
+        `in_transaction` tells that another command will make it count, or undo it.
 
         Raises: NotFoundError, SignOffError, ConflictError when it may not run (again);
         StorageError and whatever `save` raises, and then it does not run.
@@ -93,7 +113,8 @@ class Runner:
         except BaseException as error:
             await self._end(number, Outcome(State.NOT_EXECUTED, f"not sent: {_told(error)}"))
             raise
-        return Run(number, next(iter(request.command), ""), writes, self._end)
+        name = next(iter(request.command), "")
+        return Run(number, name, writes, self._end, in_transaction=in_transaction)
 
     async def run(
         self, number: int, login: Login, digest: str, writes: Sequence[Write], send: Send
