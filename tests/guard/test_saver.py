@@ -10,6 +10,7 @@ import pytest
 from blackstart.errors import ConflictError
 from blackstart.guard.redact import Redaction
 from blackstart.guard.requests import Request, State
+from blackstart.guard.rules import Command, Decision, Judge, Table
 from blackstart.guard.saver import NOTHING_TO_SAVE, Saver
 
 NOW = datetime(2020, 1, 1, tzinfo=UTC)
@@ -73,3 +74,11 @@ async def test_a_write_that_does_not_tell_what_it_changes_is_not_saved() -> None
 async def test_what_changes_no_document_needs_no_snapshot() -> None:
     saved = await Saver(take)(request({}, spaces=(), kind="control"))
     assert (saved.snapshot, saved.undo) == (NOTHING_TO_SAVE, "")
+
+
+async def test_a_repair_is_saved_before_for_it_may_throw_documents_away() -> None:
+    command = Command.of({"validate": "deploys", "repair": True, "$db": "shop"})
+    verdict = Judge(Table.load()).judge(command)
+    assert verdict.decision is Decision.HOLD
+    saved = await Saver(take)(request({}, spaces=verdict.spaces, kind=verdict.kind))
+    assert saved.snapshot == "snapshot-of-shop"

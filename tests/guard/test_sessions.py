@@ -114,12 +114,23 @@ def test_what_is_no_clear_session_or_transaction_is_refused(
 def test_sessions_are_bounded_and_forgotten_long_after_the_server_did(
     manual_clock: Any,
 ) -> None:
-    sessions = Sessions(manual_clock, TABLE, limit=2)
+    sessions = Sessions(manual_clock, TABLE, most_each=2)
     sessions.use(find(**MINE), "ada")
     sessions.use(find(**THEIRS), "ada")
-    third: Callable[[], object] = lambda: sessions.use(find(lsid={"id": b"2" * 16}), "bob")  # noqa: E731
-    with pytest.raises(CommandError):
+    third: Callable[[], object] = lambda: sessions.use(find(lsid={"id": b"2" * 16}), "ada")  # noqa: E731
+    with pytest.raises(CommandError) as caught:
         third()
+    assert caught.value.code_name == "TooManyLogicalSessions"
+    sessions.use(Command.of({"endSessions": [MINE["lsid"]], "$db": "admin"}), "ada")
+    third()
     manual_clock.advance(LIFETIME_S + 1)
     third()
     assert len(sessions) == 1
+
+
+def test_nobody_takes_the_room_for_sessions_of_others(manual_clock: Any) -> None:
+    sessions = Sessions(manual_clock, TABLE, most_each=1)
+    sessions.use(find(**MINE), "ada")
+    with pytest.raises(CommandError):
+        sessions.use(find(**THEIRS), "ada")
+    sessions.use(find(**THEIRS), "bob")

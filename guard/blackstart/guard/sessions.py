@@ -8,7 +8,7 @@ that uses it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +17,8 @@ from blackstart.guard.rules import Command, Table
 from blackstart.guard.rules.transactions import Transaction
 from blackstart.wire import CommandError
 
+MOST_EACH = 10_000
+"""Sessions of one login: nobody can take the room of others."""
 LIFETIME_S = 2 * 30 * 60.0
 """Twice the time after which MongoDB forgets a session that nobody uses."""
 
@@ -34,10 +36,11 @@ class _Session:
 class Sessions:
     """All sessions of all connections, each with its owner."""
 
-    def __init__(self, clock: Clock, table: Table, *, limit: int = 100_000) -> None:
+    def __init__(self, clock: Clock, table: Table, *, most_each: int = MOST_EACH) -> None:
         self._clock = clock
         self._table = table
-        self._limit = limit
+        self._most_each = most_each
+        self._counts = Counter[str]()
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()
 
     def __len__(self) -> int:
@@ -63,9 +66,11 @@ class Sessions:
     def _own(self, name: bytes, owner: str) -> _Session:
         session = self._sessions.get(name)
         if session is None:
-            if len(self._sessions) >= self._limit:
-                raise CommandError("TooManyLogicalSessions", "the guard holds no more sessions")
+            if self._counts[owner] >= self._most_each:
+                text = f"the guard holds no more than {self._most_each} sessions of one login"
+                raise CommandError("TooManyLogicalSessions", text)
             session = self._sessions[name] = _Session(owner, self._clock.time())
+            self._counts[owner] += 1
         if session.owner != owner:
             raise CommandError("Unauthorized", "this session is another login's")
         session.used_s = self._clock.time()
@@ -77,7 +82,7 @@ class Sessions:
         if name in self._sessions:
             self._own(name, owner)
             if ends:
-                del self._sessions[name]
+                self._forget(name)
 
     def _transaction(self, session: _Session, command: Command) -> Transaction | None:
         body = command.body
@@ -103,7 +108,10 @@ class Sessions:
             name, session = next(iter(self._sessions.items()))
             if session.used_s > oldest:
                 return
-            del self._sessions[name]
+            self._forget(name)
+
+    def _forget(self, name: bytes) -> None:
+        self._counts[self._sessions.pop(name).owner] -= 1
 
 
 def _session_id(value: object) -> bytes | None:

@@ -6,7 +6,7 @@ close it. Here a cursor belongs to the login whose command opened it.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +14,7 @@ from bson import Int64
 
 from blackstart.wire import CommandError
 
-MOST = 100_000
+MOST_EACH = 10_000
 
 
 class NothingKilledError(CommandError):
@@ -39,11 +39,16 @@ class NothingKilledError(CommandError):
 
 
 class Cursors:
-    """All open cursors that the guard has seen; the one used longest ago is forgotten first."""
+    """All open cursors that the guard has seen.
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._owners: OrderedDict[int, str] = OrderedDict()
+    Each login has room of its own, so that nobody can push out another's: of its
+    cursors the one used longest ago is forgotten first.
+    """
+
+    def __init__(self, most_each: int = MOST_EACH) -> None:
+        self._most_each = most_each
+        self._owners: dict[int, str] = {}
+        self._of_login: defaultdict[str, OrderedDict[int, None]] = defaultdict(OrderedDict)
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -52,11 +57,14 @@ class Cursors:
         """Remember the cursor that an answer names, if it names one."""
         cursor = answer.get("cursor")
         number = cursor.get("id") if isinstance(cursor, Mapping) else None
-        if isinstance(number, int) and number != 0:
-            self._owners[int(number)] = owner
-            self._owners.move_to_end(int(number))
-            if len(self._owners) > self._most:
-                self._owners.popitem(last=False)
+        if not isinstance(number, int) or number == 0:
+            return
+        self.forget([number])
+        self._owners[int(number)] = owner
+        own = self._of_login[owner]
+        own[int(number)] = None
+        if len(own) > self._most_each:
+            self.forget([next(iter(own))])
 
     def check_killed(self, numbers: Sequence[int], owner: str) -> None:
         """Raises: NothingKilledError, as `check` does for a cursor that is read on in."""
@@ -69,8 +77,10 @@ class Cursors:
         for number in numbers:
             if self._owners.get(number) != owner:
                 raise CommandError("CursorNotFound", f"cursor id {number} not found")
-            self._owners.move_to_end(number)
+            self._of_login[owner].move_to_end(number)
 
     def forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self._owners.pop(number, None)
+            owner = self._owners.pop(number, None)
+            if owner is not None:
+                del self._of_login[owner][number]
