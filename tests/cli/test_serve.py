@@ -19,6 +19,7 @@ import pytest
 
 from blackstart.cdn.settings import CdnSettings
 from blackstart.errors import ProcessError, UsageError
+from blackstart.guard.settings import GuardSettings
 from blackstart.recovery.settings import RecoverySettings
 from blackstart.service import bind, serve_http, url_of
 from blackstart.settings import PREFIX, Settings, load
@@ -33,7 +34,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-KINDS = [Settings, CdnSettings, RecoverySettings]
+KINDS = [Settings, CdnSettings, GuardSettings, RecoverySettings]
 
 
 @pytest.mark.parametrize("kind", KINDS)

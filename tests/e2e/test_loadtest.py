@@ -80,13 +80,13 @@ def corrupting() -> Iterator[str]:
 
 
 def test_a_wrong_byte_makes_it_fail(corrupting: str) -> None:
-    done = locust(corrupting, corrupting, "--run-time", "1s", "--users", "2")
+    done = locust(corrupting, corrupting, "--run-time", "3s", "--users", "2")
     assert done.returncode == 1, done.stdout + done.stderr
     requests, failures = totals(done)["warm"]
     assert requests == failures > 0
 
 
 def test_without_a_control_api_it_says_so_and_fails() -> None:
-    done = locust("http://127.0.0.1:1", "http://127.0.0.1:1", "--run-time", "1s")
+    done = locust("http://127.0.0.1:1", "http://127.0.0.1:1", "--run-time", "9s")
     assert done.returncode == 2
     assert "error: " in done.stdout
