@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import AutoReconnect, OperationFailure
 from tests.guard.proxy.conftest import PASSWORD, Client
 
 from blackstart.clock import WallClock
@@ -59,6 +59,7 @@ class Door:
     book: Book
     lines: Lines
     saved: list[int]
+    logins: Logins
     until: Callable[[Callable[[], bool]], Awaitable[None]]
 
     @asynccontextmanager
@@ -130,7 +131,7 @@ async def door(
             {"_id": number, "site_id": number, "metadata": {"tree": "t", "count": number}}
             for number in range(20)
         )
-        yield Door(address, store.database.name, book, lines, saved, until)
+        yield Door(address, store.database.name, book, lines, saved, logins, until)
         await proxy.stop()
 
 
@@ -253,6 +254,22 @@ async def test_a_client_that_left_finds_its_approval_when_it_asks_again(
     await door.say("bob", "guardReject", second.number, reason="once is enough")
     with pytest.raises(OperationFailure):
         await again
+
+
+@pytest.mark.parametrize("roles", [None, [Role.SERVICE]], ids=["removed", "another role"])
+async def test_what_waits_does_not_run_for_a_login_that_is_gone_meanwhile(
+    door: Door, store: Any, roles: list[Role] | None
+) -> None:
+    running = asyncio.create_task(migrate(door))
+    held = await door.held()
+    door.logins.remove("ada")
+    if roles:
+        door.logins.add("ada", PASSWORD, roles=roles)
+    await door.say("bob", "guardApprove", held.number, digest=held.digest, reason="agreed")
+    with pytest.raises((AutoReconnect, OperationFailure)):
+        await running
+    assert await store.database["deploys"].count_documents({"metadata.schema": 3}) == 0
+    assert (door.book.get(held.number).state, door.saved) == (State.APPROVED, [])
 
 
 async def test_broken_glass_is_allowed_and_wants_to_be_looked_at(door: Door, store: Any) -> None:

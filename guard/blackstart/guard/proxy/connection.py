@@ -58,6 +58,10 @@ class House:
     limits: WireLimits = LIMITS
 
 
+class LoginGoneError(Exception):
+    """Whose connection it is may not come in any more, or not as what it came in."""
+
+
 class _Once:
     """A passage that is told one end, the first: what fails later changes nothing about it."""
 
@@ -109,6 +113,10 @@ class Connection:
         except DatabaseError as error:
             # Without an answer the client cannot know: a closed connection tells it so.
             _log.warning("the database was lost", peer=self._peer.address, why=error.message)
+        except ConnectionError:
+            _log.info("a client left", peer=self._peer.address)
+        except LoginGoneError as error:
+            _log.warning("a connection ends", peer=self._peer.address, why=str(error))
         except TimeoutError:
             _log.info("a stranger stayed too long", peer=self._peer.address)
         except Exception:
@@ -165,6 +173,7 @@ class Connection:
             return {"ok": 1.0}
         if self._client is None:
             raise CommandError("Unauthorized", f"Command {name} requires authentication")
+        self._check_known(self._client.login)
         own = self._house.own
         if name == CONSOLE:
             return await self._begin_console(self._client, _unambiguous(message))
@@ -218,7 +227,22 @@ class Connection:
         return Client(self._peer, login, self._application, self._is_gone)
 
     def _is_gone(self) -> bool:
-        return self._stream.is_gone
+        """Whether nobody is there (any more) for whom a command could run."""
+        client = self._client
+        return self._stream.is_gone or client is None or not self._is_known(client.login)
+
+    def _check_known(self, login: Login) -> None:
+        """Raises: LoginGoneError; a driver then logs in again, and is told there. StorageError."""
+        if not self._is_known(login):
+            raise LoginGoneError(f"the login {login.name} was removed or changed")
+
+    def _is_known(self, login: Login) -> bool:
+        """Whether a login is what it was when it came in: its password, its person, its roles.
+
+        Raises: StorageError when the logins cannot be read.
+        """
+        self._house.logins.refresh()
+        return self._house.logins.find(login.name) == login
 
     async def _ask(self, client: Client, message: Message) -> None:
         """Put a command to the gate, and pass it and its answers on if it may run."""
@@ -264,6 +288,7 @@ class Connection:
             await self._stream.send(frame)
             if more:
                 frame = await upstream.receive()
+                self._check_known(client.login)
 
     async def _look(self, frame: bytes, client: Client, passage: _Once | None) -> None:
         """Note the cursor an answer names, and tell whoever waits for the last one."""
