@@ -62,7 +62,7 @@ class Machines:
 
     def start_guard(self) -> None:
         listen = ["--listen", f"127.0.0.1:{self.guard_port}", "--upstream", self.behind]
-        where = ["--data", str(self.places.folder), "--wait", "20"]
+        where = ["--data", str(self.places.folder), "--wait", "10", "--http", "off"]
         self._start(
             "guard", [sys.executable, "-P", "-m", "blackstart.cli", "guard", *listen, *where]
         )

@@ -159,7 +159,7 @@ async def lose(world: World, touch: int, random: Random, deed: Deed, seen: str) 
 
 
 @pytest.mark.parametrize(
-    ("what", "each"), [("crash", 1), ("failure", 2), ("stop", 4), ("leave", 6)]
+    ("what", "each"), [("crash", 3), ("failure", 5), ("stop", 9), ("leave", 13)]
 )
 async def test_whatever_is_lost_at_any_touch_it_runs_once_at_most_and_says_so(
     make_world: Callable[[str], World], what: str, each: int
