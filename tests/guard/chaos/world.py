@@ -100,6 +100,7 @@ class TouchyConnection(UpstreamConnection):
     """The database: what is sent has its effect at once, and the answer waits to be taken."""
 
     def __init__(self, real: UpstreamConnection, world: World) -> None:
+        self.elections = real.elections
         self._real = real
         self._world = world
         self._answers: list[bytes] = []

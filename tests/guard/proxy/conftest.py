@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
-from blackstart.clock import WallClock
+from blackstart.clock import Clock, WallClock
 from blackstart.guard.logins import Logins
 from blackstart.guard.proxy.asked import Asked, Passage
 from blackstart.guard.proxy.server import Proxy
@@ -86,7 +86,12 @@ async def guarded(mongodb_uri: str, tmp_path: Path, store: Any) -> AsyncIterator
 
 @asynccontextmanager
 async def guarding(
-    uri: str, folder: Path, database: str, *, tls: ssl.SSLContext | None = None
+    uri: str,
+    folder: Path,
+    database: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Guarded]:
     """A guard before the database at `uri`, with the logins ada and bob."""
     logins = Logins(folder / "logins.json")
@@ -95,7 +100,7 @@ async def guarding(
     gate = OpenGate()
     sock = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{sock.getsockname()[1]}"
-    proxy = Proxy(Upstream(uri), logins, gate, WallClock(), address=address, tls=tls)
+    proxy = Proxy(Upstream(uri), logins, gate, clock or WallClock(), address=address, tls=tls)
     async with AsyncExitStack() as stack:
         await proxy.start(sock)
         stack.push_async_callback(proxy.stop)

@@ -73,8 +73,11 @@ class Stub:
     def _answer(self, frame: bytes, writer: asyncio.StreamWriter) -> None:
         message = parse_message(frame)
         if not message.more_to_come:
-            said = HELLO if message.command == "hello" else {"ok": 1.0, "n": 1}
+            said = self.say(message.command)
             writer.write(encode_answer(message, said, request_id=next(self.answers)))
+
+    def say(self, command: str) -> dict[str, Any]:
+        return HELLO if command == "hello" else {"ok": 1.0, "n": 1}
 
     def messages(self) -> list[Message]:
         """All it was sent, in frames. Raises: WireError for what is none."""

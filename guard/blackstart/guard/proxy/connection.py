@@ -303,8 +303,14 @@ class Connection:
         self._house.cursors.note(document, client.login.name)
 
     async def _database(self) -> UpstreamConnection:
+        """Raises: DatabaseError."""
+        upstream = self._house.upstream
+        if self._upstream is not None and self._upstream.elections != upstream.elections:
+            # Cursors and transactions ended with the old primary; the new one says so.
+            left, self._upstream = self._upstream, None
+            await left.closed()
         if self._upstream is None:
-            self._upstream = await self._house.upstream.connect()
+            self._upstream = await upstream.connect()
         return self._upstream
 
 

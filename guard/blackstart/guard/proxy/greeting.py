@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from blackstart.clock import Clock
+from blackstart.errors import DatabaseError
 from blackstart.guard.logins import MECHANISM
 from blackstart.guard.proxy.upstream import Upstream, UpstreamConnection
 from blackstart.wire import agreed_compressors
 
 FRESH_S = 1.0
+ANSWER_S = 10.0
+"""A database that hangs, or is behind a network that drops all, is given up after this."""
 _NOT_OURS = frozenset(
     # The set's other members, and what lets a driver wait for a change of it in one long answer.
     {"passives", "arbiters", "tags", "topologyVersion", "connectionId", "lastWrite"}
@@ -58,16 +61,27 @@ class Greeting:
 
     async def _ask(self) -> dict[str, Any]:
         async with self._asking:
-            if self._clock.time() - self._known_at >= FRESH_S:
+            # A wall clock that was set back makes nothing fresh.
+            if not 0 <= self._clock.time() - self._known_at < FRESH_S:
                 self._known = await self._fresh()
                 self._known_at = self._clock.time()
             return self._known
 
     async def _fresh(self) -> dict[str, Any]:
+        """Raises: DatabaseError, also when no answer comes: the next who asks connects anew."""
         try:
             if self._connection is None:
                 self._connection = await self._upstream.connect()
-            return await self._connection.call({"hello": 1, "$db": "admin"})
+            async with asyncio.timeout(ANSWER_S):
+                answer = await self._connection.call({"hello": 1, "$db": "admin"})
+        except TimeoutError as error:
+            await self.close()
+            raise DatabaseError(f"the database says nothing for {ANSWER_S:g} s") from error
         except BaseException:
             await self.close()
             raise
+        if "setName" in answer and not answer.get("isWritablePrimary"):
+            # Another member is elected. Who has a connection to this one has to leave it, too.
+            self._upstream.forget_primary()
+            await self.close()
+        return answer

@@ -34,7 +34,9 @@ class Credentials:
 class UpstreamConnection:
     """One connection to the database; frames go in and come out as they are."""
 
-    def __init__(self, stream: FrameStream) -> None:
+    def __init__(self, stream: FrameStream, elections: int = 0) -> None:
+        """`elections` is how many the upstream had seen before it looked for the primary."""
+        self.elections = elections
         self._stream = stream
         self._requests = itertools.count(1)
 
@@ -89,7 +91,8 @@ class Upstream:
         self._uri = uri
         self._seeds: list[tuple[str, int]] = found["nodelist"]
         options = found["options"]
-        self._direct = bool(options.get("directConnection")) or len(self._seeds) == 1
+        alone = len(self._seeds) == 1 and not options.get("replicaSet")
+        self._direct = bool(options.get("directConnection")) or alone
         self._tls = _tls(options) if options.get("tls") else None
         mechanism = options.get("authMechanism") or MECHANISM
         if mechanism != MECHANISM:
@@ -104,18 +107,31 @@ class Upstream:
             else None
         )
 
+        self.elections = 0
+        """How often it was seen that another member is primary: older connections lead astray."""
+        self._known: tuple[str, int] | None = None
+        """Where writes went last; looked up again when that is not there any more."""
+
+    def forget_primary(self) -> None:
+        """The member that was asked is primary no more."""
+        self.elections += 1
+        self._known = None
+
     async def connect(self) -> UpstreamConnection:
         """A fresh connection to the primary, logged in. Raises: DatabaseError."""
-        host, port = await self._primary()
+        elections = self.elections
+        host, port = self._known or await self._primary()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, stream = await asyncio.get_running_loop().create_connection(
                     FrameStream, host, port, ssl=self._tls
                 )
         except (OSError, TimeoutError) as error:
+            self._known = None
             why = f": {error}" if isinstance(error, ssl.SSLError) else ""
             raise DatabaseError(f"no connection to the database at {host}:{port}{why}") from error
-        connection = UpstreamConnection(stream)
+        self._known = (host, port) if self.elections == elections else None
+        connection = UpstreamConnection(stream, elections)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._log_in(connection)
@@ -125,7 +141,10 @@ class Upstream:
         return connection
 
     async def _primary(self) -> tuple[str, int]:
-        """Where writes go: the one address there is, or whom the set has elected."""
+        """Where writes go: the one address there is, whom the set has elected, or a router.
+
+        All go to the same router: cursors and transactions are known there alone.
+        """
         if self._direct:
             return self._seeds[0]
         async with AsyncMongoClient[dict[str, Any]](
@@ -133,11 +152,11 @@ class Upstream:
         ) as client:
             try:
                 await client.admin.command("ping")
-                address = await client.address
+                primary, nodes = await client.primary, client.nodes
             except PyMongoError as error:
                 reason = str(error).splitlines()[0][:160]
                 raise DatabaseError(f"no primary of the database answers: {reason}") from error
-        return address or self._seeds[0]
+        return primary or next((seed for seed in self._seeds if seed in nodes), self._seeds[0])
 
     async def _log_in(self, connection: UpstreamConnection) -> None:
         if self._credentials is None:
