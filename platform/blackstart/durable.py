@@ -40,11 +40,14 @@ def replacing_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     fsync_folder(path.parent)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each known to the disk. Raises: OSError."""
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder and those above it, each known to the disk. Raises: OSError.
+
+    `mode` is the folder's own, less the process's umask; one that is there keeps what it has.
+    """
     if not folder.exists():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode, exist_ok=True)
         fsync_folder(folder.parent)
 
 

@@ -99,7 +99,6 @@ def remove(name: Name, data: DataFolder = None) -> None:
 @contextmanager
 def _logins(data: Path | None) -> Iterator[Logins]:
     """The logins in a guard's folder; one command at a time changes them. Raises: StorageError."""
-    from blackstart.durable import make_folder
     from blackstart.guard.guardroom import Places
     from blackstart.guard.logins import Logins
     from blackstart.guard.service import FOLDER_FAILURE
@@ -110,7 +109,7 @@ def _logins(data: Path | None) -> Iterator[Logins]:
     settings = load(GuardSettings) if data is None else load(GuardSettings, guard_data=data)
     places = Places(settings.guard_data)
     with storage_errors(FOLDER_FAILURE):
-        make_folder(places.folder)
+        places.make()
         descriptor = os.open(places.logins_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -101,13 +101,13 @@ def make_logins(place: Path) -> dict[str, str]:
     """
     from secrets import token_urlsafe
 
-    from blackstart.durable import make_folder, replace_file
+    from blackstart.durable import replace_file
     from blackstart.guard.guardroom import Places
     from blackstart.guard.logins import Logins, Role
     from blackstart.store.backend import storage_errors
 
     with storage_errors("the guard's passwords cannot be kept"):
-        make_folder(place)
+        Places(place).make()
         logins, keep = Logins(Places(place).logins), place / PASSWORDS_FILE
         known: dict[str, str] = json.loads(keep.read_bytes()) if keep.exists() else {}
         roles = {OPERATOR: [], REVIEWER: [Role.REVIEWER]}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blackstart.clock import Clock
+from blackstart.durable import make_folder
 from blackstart.events import Events, log_events
 from blackstart.guard.audit import NoTrail, TellingTrail, open_trail
 from blackstart.guard.decisions import Channel, Decisions
@@ -36,6 +37,13 @@ class Places:
     """What lies where in a guard's folder."""
 
     folder: Path
+
+    def make(self) -> None:
+        """Make the folder, for its owner alone: what lies there holds other people's documents.
+
+        Raises: OSError.
+        """
+        make_folder(self.folder, mode=0o700)
 
     @property
     def logins(self) -> Path:

@@ -153,7 +153,7 @@ class Logins:
     def _keep(self, logins: Mapping[str, Login]) -> None:
         rows = [_row(logins[name]) for name in sorted(logins)]
         try:
-            make_folder(self._path.parent)
+            make_folder(self._path.parent, mode=0o700)
             replace_file(self._path, json.dumps({"logins": rows}, indent=2).encode() + b"\n")
         except OSError as error:
             raise StorageError(f"cannot write {self._path}: {error.strerror}") from error

@@ -16,7 +16,6 @@ import structlog
 from starlette.types import ASGIApp
 
 from blackstart.clock import Clock
-from blackstart.durable import make_folder
 from blackstart.errors import ConflictError, InvalidDocumentError, NotFoundError, UsageError
 from blackstart.guard.channel import Callbacks, GuardChannel, open_channel
 from blackstart.guard.consoles import Consoles
@@ -219,7 +218,7 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises: ConflictError when another guard holds it; StorageError.
     """
     with storage_errors(FOLDER_FAILURE):
-        make_folder(folder)
+        Places(folder).make()
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         with storage_errors(FOLDER_FAILURE):

@@ -53,6 +53,12 @@ def test_without_a_terminal_the_password_comes_from_the_environment(
     assert (refused.code, "BLACKSTART_GUARD_PASSWORD" in refused.err) == (2, True)
 
 
+def test_the_guards_folder_is_nobody_elses(call: Call, tmp_path: Path) -> None:
+    """Requests, lines and snapshots below it hold other people's documents."""
+    call("guard", "login", "add", "ada")
+    assert (tmp_path / "guard").stat().st_mode & 0o077 == 0
+
+
 def test_no_file_holds_the_password(call: Call, tmp_path: Path) -> None:
     call("guard", "login", "add", "ada")
     assert not [

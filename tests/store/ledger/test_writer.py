@@ -50,6 +50,11 @@ def writer(opened: Open) -> SegmentWriter:
     return writer
 
 
+def test_a_segment_is_nobody_elses(writer: SegmentWriter, tmp_path: Path) -> None:
+    """The audit trail's lines hold values of documents."""
+    assert (tmp_path / FIRST.file).stat().st_mode & 0o077 == 0
+
+
 def test_a_segment_is_one_chain_from_its_header_on(writer: SegmentWriter, tmp_path: Path) -> None:
     text = read_segment(FIRST, (tmp_path / FIRST.file).read_bytes())
     assert text.sound

@@ -67,7 +67,9 @@ class LocalDisk:
         return (self.folder / name).read_bytes()
 
     def create(self, name: str) -> OpenFile:
-        return LocalFile(FileIO(self.folder / name, "xb"))
+        # Lines tell what was done with which values: they are nobody else's.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return LocalFile(FileIO(os.open(self.folder / name, flags, 0o600), "wb"))
 
     def open(self, name: str) -> OpenFile:
         # Not "ab", which would make a file that is gone.
