@@ -117,3 +117,19 @@ except SystemExit:
     loaded = set(done.stdout.decode().split())
     heavy = {"fastapi", "pymongo", "obstore", "uvicorn", "httpx2", "pydantic"}
     assert loaded & heavy == set()
+
+
+def test_a_process_ends_with_its_code_and_is_not_taken_apart_while_threads_run() -> None:
+    program = """
+import atexit, sys
+from blackstart.cli.leaving import leave
+class Late:
+    def __del__(self): print("taken apart")
+late = Late()
+atexit.register(print, "at exit")
+print("said", end=" ")
+leave(3)
+"""
+    command = [sys.executable, "-P", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said at exit\n", "")

@@ -17,6 +17,7 @@ from blackstart.cli.drill import drill
 from blackstart.cli.guard import guard
 from blackstart.cli.hook import hook
 from blackstart.cli.incidents import incidents
+from blackstart.cli.leaving import leave
 from blackstart.cli.pointer_log import pointer_log
 from blackstart.cli.recover import recover
 from blackstart.cli.safeguards import safeguards
@@ -82,7 +83,10 @@ def blackstart(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0, 1 when it failed, 2 for bad usage, 130 after Ctrl-C."""
+    """Run the command line and exit: 0, 1 when it failed, 2 for bad usage, 130 after Ctrl-C.
+
+    Without arguments it runs those of this process, and ends it.
+    """
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -90,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # Whoever read our output has seen enough; what is left of it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    if arguments is None:
+        leave(code)
     sys.exit(code)
 
 
