@@ -11,6 +11,7 @@ from tests.cli.snapshot.conftest import Place
 from blackstart.recovery.snapshots.keys import CHUNKS
 
 NUMBER_1 = f"{1:024x}"
+FIND = ("find", "newest", "--collection", "deploys", "--where")
 
 
 def break_two(place: Place) -> None:
@@ -106,6 +107,11 @@ def test_no_difference_is_said_and_ends_with_0(place: Place) -> None:
         (["diff", "newest", "live", "--collection", "pages"], 2, "has a collection pages"),
         (["find", "newest", "--collection", "pages"], 2, "no collection pages"),
         (["find", "newest", "--collection", "deploys", "--where", "{number: 1"], 2, "is no JSON"),
+        ([*FIND, '{"a": {"$numberDecimal": "x"}}'], 2, "is no JSON"),
+        ([*FIND, '{"a": 99999999999999999999}'], 2, "cannot be asked for"),
+        ([*FIND, '{"_id": "\\ud800"}'], 2, "cannot be asked for"),
+        ([*FIND, '{"a\\u0000b": 1}'], 2, "cannot be asked for"),
+        ([*FIND, '{"a": ' * 2000 + "1" + "}" * 2000], 2, "--where"),
         (["find", "newest", "--collection", "deploys", "--where", "[]"], 2, "to be a document"),
         (["find", "newest", "--collection", "deploys", "--where", '{"$where": "1"}'], 2, "$where"),
         (["find", "2017", "--collection", "deploys"], 3, "no snapshot '2017'"),

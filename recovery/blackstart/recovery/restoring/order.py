@@ -28,7 +28,13 @@ class Order:
             raise UsageError("--where needs a --collection", hint="which one is it about?")
         if self.into is not None and len(self.collections) != 1:
             raise UsageError("--into needs one --collection", hint="say what goes there")
-        if self.into is not None and (not self.into or self.into.startswith("system.")):
+        if self.into is not None and not _is_name(self.into):
             raise UsageError(f"--into: {self.into!r} is no collection of yours")
         if self.fields and self.delete_others:
             raise UsageError("--fields and --delete-others do not go together")
+
+
+def _is_name(text: str) -> bool:
+    """Whether MongoDB lets a client have a collection of that name."""
+    strange = text.startswith((".", "system.")) or text.endswith(".") or ".." in text
+    return bool(text) and not strange and "$" not in text and "\0" not in text

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from datetime import UTC
 from typing import Any
 
+import bson
 from bson import json_util
 from bson.errors import BSONError
 
@@ -42,12 +43,17 @@ class Wanted:
             return cls({}, limit=limit)
         try:
             where = json_util.loads(text, json_options=_JSON)
-        except (ValueError, TypeError, BSONError) as error:
+        except (ValueError, TypeError, ArithmeticError, RecursionError, BSONError) as error:
             raise UsageError(
                 f"--where is no JSON: {error}", hint="""write it as '{"site_id": "..."}'"""
             ) from error
         if not isinstance(where, dict):
             raise UsageError("--where has to be a document", hint="""like '{"site_id": "..."}'""")
+        try:
+            # JSON has numbers and texts that no document can hold.
+            bson.encode(where)
+        except (ValueError, ArithmeticError, RecursionError, BSONError) as error:
+            raise UsageError(f"--where cannot be asked for: {error}") from error
         return cls(where, limit=limit)
 
     async def among(self, reader: SnapshotReader, collection: str) -> AsyncGenerator[bytes, None]:
