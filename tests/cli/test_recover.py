@@ -256,7 +256,10 @@ def test_help_fits_in_80_columns_and_names_the_database(call: Call, command: str
         (["plan", "--show", "p.json"], 1, "cannot read the plan p.json"),
         (["apply", "p.json"], 1, "cannot read the plan p.json"),
         (["apply", "p.json", "--rate", "0"], 2, "--rate"),
-        (["undo", "p.1", "--yes"], 1, "no run p.1"),
+        (["undo", "p.1", "--yes"], 1, "no run 'p.1'"),
+        (["undo", "../p.1", "--yes"], 1, "no run '../p.1'"),
+        (["undo", "x" * 300 + ".1"], 1, "no run 'xxx"),
+        (["undo", "p.1", "--journal", "/dev/null/x"], 1, "Not a directory"),
         ([], 2, "recover --help"),
     ],
 )

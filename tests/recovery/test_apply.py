@@ -155,6 +155,7 @@ async def test_two_cannot_apply_the_same_plan_at_once(
     bench: Bench, recovery: Recovery, deploys: list[Deploy]
 ) -> None:
     path = await broken_plan(bench, recovery, deploys)
+    await recovery.apply(path)
     with PlanFile(path) as plan, recovery.runs().held(plan.header.id):
         with pytest.raises(ConflictError, match="another process"):
             await recovery.apply(path)

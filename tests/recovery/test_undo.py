@@ -153,10 +153,31 @@ async def test_an_undo_that_was_stopped_goes_on_and_a_run_being_undone_is_not_go
     assert await recovery.everything() == broken
 
 
+async def test_what_could_not_be_taken_back_is_tried_again(
+    bench: Bench, recovery: Recovery, deploys: list[Deploy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = await recovery.copy()
+    await bench.destroy(deploys[0].id)
+    broken = await recovery.everything()
+    path, _ = await recovery.plan(copy.source())
+    report = await recovery.apply(path)
+    swap = Deeds.swap
+
+    async def refusing(self: Deeds, swaps: Any) -> tuple[int, dict[str, str]]:
+        return 0, {each.deploy_id: "Document failed validation" for each in swaps}
+
+    monkeypatch.setattr(Deeds, "swap", refusing)
+    assert outcomes(await recovery.undoer().undo(report.run)) == {"failed": 1}
+    monkeypatch.setattr(Deeds, "swap", swap)
+    assert outcomes(await recovery.undoer().undo(report.run)) == {"applied": 1}
+    assert await recovery.everything() == broken
+    assert outcomes(await recovery.undoer().undo(report.run)) == {}
+
+
 async def test_an_unknown_run_is_named_with_those_there_are(
     bench: Bench, recovery: Recovery, deploys: list[Deploy]
 ) -> None:
-    with pytest.raises(NotFoundError, match=r"no run p\.1"):
+    with pytest.raises(NotFoundError, match=r"no run 'p\.1'"):
         await recovery.undoer().undo("p.1")
     copy = await recovery.copy()
     await bench.destroy(deploys[0].id)

@@ -17,6 +17,7 @@ from blackstart.cli.recover_tools import (
     Tools,
     outcome_words,
     silent,
+    tell_run,
     with_tools,
 )
 
@@ -79,7 +80,9 @@ async def _apply(tools: Tools, path: Path, pace: Pace, journal: Path, *, dry: bo
             with bar("comparing" if dry else "applying", found.header.deploys) as progress:
                 if dry:
                     return await applier.rehearse(found, progress=progress.reach)
-                return await applier.apply(found, pace, progress=progress.reach)
+                return await applier.apply(
+                    found, pace, progress=progress.reach, begun=tell_run("recover")
+                )
 
 
 def print_report(report: Report, *, as_json: bool, dry: bool, undo: bool = False) -> None:

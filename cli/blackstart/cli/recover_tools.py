@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -67,6 +68,18 @@ class Tools:
             yield publisher, builds
 
 
+def tell_run(command: str) -> Callable[[str], None]:
+    """Names a run on stderr as it begins, with the command that takes it back.
+
+    A run that is killed says nothing at its end.
+    """
+
+    def tell(run: str) -> None:
+        print(f"run {run}: `blackstart {command} undo {run}` takes it back", file=sys.stderr)
+
+    return tell
+
+
 def silent(action: str, subject: str, **details: Any) -> None:
     """Events that the report tells already."""
 
@@ -89,6 +102,7 @@ async def _run(work: Callable[[Tools], Coroutine[Any, Any, T]]) -> tuple[T]:
 
     from blackstart.clock import WallClock
     from blackstart.errors import DatabaseError
+    from blackstart.recovery.apply.run import reason_of
     from blackstart.seed import Seed
     from blackstart.settings import Settings, load
     from blackstart.store import ObjectStore
@@ -102,8 +116,7 @@ async def _run(work: Callable[[Tools], Coroutine[Any, Any, T]]) -> tuple[T]:
             tools = Tools(settings, store, objects, WallClock(), Seed.from_entropy())
             return (await work(tools),)
         except PyMongoError as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-            raise DatabaseError(f"MongoDB failed: {reason}") from error
+            raise DatabaseError(f"MongoDB failed: {reason_of(error)}") from error
 
 
 def _named(settings: Settings) -> tuple[str, str]:

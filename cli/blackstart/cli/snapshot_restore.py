@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blackstart.cli.progress import bar
-from blackstart.cli.recover_tools import JOURNAL, JournalFolder, outcome_words
+from blackstart.cli.recover_tools import JOURNAL, JournalFolder, outcome_words, tell_run
 from blackstart.cli.snapshot_options import (
     ENDED_BY_SIGTERM,
     AsJson,
@@ -165,9 +165,9 @@ async def _restore(
         )
         expected = sum(reader.count(name) for name in restorer.collections)
         with bar("comparing" if dry else "restoring", expected) as progress:
-            return await (
-                restorer.look(progress.advance) if dry else restorer.apply(progress.advance)
-            )
+            if dry:
+                return await restorer.look(progress.advance)
+            return await restorer.apply(progress.advance, begun=tell_run("snapshot"))
 
 
 async def _undo(settings: RecoverySettings, run: str, journal: Path, *, dry: bool) -> Report:

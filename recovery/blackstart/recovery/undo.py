@@ -13,7 +13,8 @@ from blackstart.errors import BlackstartError, ConflictError
 from blackstart.model import BuildState
 from blackstart.recovery.apply.change import Outcome, Swap, Tally
 from blackstart.recovery.apply.deeds import METADATA, Deeds
-from blackstart.recovery.apply.journal import SNAPSHOT, Change, Journal, RunRecord, Runs, plan_of
+from blackstart.recovery.apply.finishing import to_its_end
+from blackstart.recovery.apply.journal import SNAPSHOT, Change, Journal, RunRecord, Runs
 from blackstart.recovery.apply.run import Report, told
 from blackstart.recovery.exact import from_json, same
 from blackstart.recovery.find import Progress, nobody_watches
@@ -52,17 +53,13 @@ class Undoer:
         Raises: NotFoundError; ConflictError for a run of another database, or
         while its plan is being applied; StorageError; DatabaseError.
         """
-        with self._runs.held(plan_of(run)):
-            journal, record = self._runs.reopen(run)
-            try:
-                self._check(record)
-                work = self._through(None if dry else journal, record, progress)
-                tally = await told(work, hint="undo the same run again to go on")
-                if not dry:
-                    counts = {outcome.value: tally.counts[outcome] for outcome in Outcome}
-                    journal.end(counts, undo=True)
-            finally:
-                journal.close()
+        with self._runs.reopened(run) as (journal, record):
+            self._check(record)
+            work = self._through(None if dry else journal, record, progress)
+            tally = await told(work, hint="undo the same run again to go on")
+            if not dry:
+                counts = {outcome.value: tally.counts[outcome] for outcome in Outcome}
+                journal.end(counts, undo=True)
             return Report(run, tally, resumed=record.undo_began)
 
     def _check(self, record: RunRecord) -> None:
@@ -86,15 +83,21 @@ class Undoer:
         for restores in (False, True):
             changes = _to_take_back(record, restores=restores)
             while batch := list(islice(changes, BATCH if restores else 1)):
-                verdicts = await (
-                    self._restored(batch, journal) if restores else self._site(batch[0], journal)
-                )
-                if journal:
-                    journal.outcome(verdicts, undo=True)
+                verdicts = await to_its_end(self._written_down(batch, journal, restores=restores))
                 for deploy_id, (outcome, why) in verdicts.items():
                     tally.add(deploy_id, outcome, why)
                 progress(tally.total)
         return tally
+
+    async def _written_down(
+        self, batch: list[Change], journal: Journal | None, *, restores: bool
+    ) -> Verdicts:
+        verdicts = await (
+            self._restored(batch, journal) if restores else self._site(batch[0], journal)
+        )
+        if journal:
+            journal.outcome(verdicts, undo=True)
+        return verdicts
 
     async def _restored(self, batch: list[Change], journal: Journal | None) -> Verdicts:
         there = await self._deeds.read([change["deploy"] for change in batch])
@@ -171,8 +174,7 @@ def _to_take_back(record: RunRecord, *, restores: bool) -> Iterator[Change]:
         if Route(change["route"]).restores is not restores or deploy_id in seen:
             continue
         seen.add(deploy_id)
-        made = record.outcomes.get(deploy_id) is Outcome.APPLIED or deploy_id in record.in_doubt
-        if made and deploy_id not in record.undone:
+        if record.to_take_back(deploy_id):
             yield change
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import shlex
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +76,42 @@ def test_what_was_done_is_told_and_taken_back(place: Place) -> None:
     assert numbers(place) == [0, -1, 2]
     refused = place.call("recover", "undo", run)
     assert (refused.code, f"blackstart snapshot undo {run}" in refused.err) == (1, True)
+
+
+@pytest.mark.parametrize(("ended_by", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_in_its_writing_was_named_and_can_be_taken_back(
+    place: Place, until: Any, ended_by: signal.Signals, code: int
+) -> None:
+    place.fill(2_500)
+    place.take()
+    lose(place, {})
+    ask = ["snapshot", "restore", "newest", "--collection", "deploys", "--yes"]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "blackstart.cli", *ask], stderr=subprocess.PIPE, text=True
+    ) as process:
+        journals = Path(".blackstart/recovery")
+
+        def writing() -> bool:
+            return any('"intent"' in each.read_text() for each in journals.glob("*.jsonl"))
+
+        asyncio.run(until(writing))
+        process.send_signal(ended_by)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    [undo] = re.findall(r"run restore-.*: `blackstart (snapshot undo .*)` takes it back", said)
+    if ended_by is signal.SIGKILL:
+        # The server may still go on with what it was sent: nobody waited for it.
+        assert place.call(*ask).code == 0
+    else:
+        assert numbers(place).count(-1) > 0
+    back = 2_500 - numbers(place).count(-1)
+    taken = place.call(*undo.split(), "--yes", "--json")
+    assert taken.code == 0
+    done = json.loads(taken.out)["applied"]
+    assert 0 < done <= back
+    assert numbers(place).count(-1) == 2_500 - back + done
+    assert place.call(*ask).code == 0
+    assert numbers(place) == list(range(2_500))
 
 
 def test_a_moment_chooses_the_snapshot(place: Place) -> None:

@@ -14,7 +14,7 @@ from bson import DatetimeMS, Decimal128, Int64, ObjectId
 from tests.recovery.snapshots.conftest import Bucket, Crash
 
 from blackstart.errors import ConflictError, DatabaseError, NotFoundError, UsageError
-from blackstart.recovery.apply import Runs
+from blackstart.recovery.apply import Outcome, Runs
 from blackstart.recovery.restoring import (
     Order,
     Report,
@@ -291,6 +291,25 @@ async def test_what_the_database_refuses_is_told(desk: Desk) -> None:
     assert "duplicate key" in done.tally.named[0][2]
 
 
+async def test_what_could_not_be_taken_back_is_tried_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = await desk.bucket.take()
+    await desk.deploys.update_many(FIRST_TEN, {"$set": {"metadata": 1}})
+    broken = await desk.bucket.database()
+    done = await desk.restore(snapshot, "deploys", fields=["metadata"])
+
+    async def refused(collection: Any, swaps: Sequence[Any]) -> dict[str, Any]:
+        return {swap.name: (Outcome.FAILED, "Document failed validation") for swap in swaps}
+
+    with monkeypatch.context() as patched:
+        patched.setattr(undoing, "carry_out", refused)
+        assert counts(await desk.undo(done.run)) == {"failed": 10}
+    assert counts(await desk.undo(done.run)) == {"applied": 10}
+    assert await desk.bucket.database() == broken
+    assert counts(await desk.undo(done.run)) == {}
+
+
 async def test_a_database_that_goes_away_is_no_traceback(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +331,8 @@ async def test_orders_that_make_no_sense_are_refused(desk: Desk) -> None:
         {"collections": (), "wanted": Wanted({"a": 1})},
         {"collections": (), "wanted": Wanted({}), "into": "x"},
         {"collections": ("a",), "wanted": Wanted({}), "into": "system.users"},
+        {"collections": ("a",), "wanted": Wanted({}), "into": "a$b"},
+        {"collections": ("a",), "wanted": Wanted({}), "into": "a..b"},
         {"collections": ("a",), "wanted": Wanted({}), "fields": (("a",),), "delete_others": True},
     ):
         with pytest.raises(UsageError):

@@ -129,6 +129,14 @@ class RunRecord:
         """Whether even its first line was written: without it nothing was done."""
         return bool(self.header)
 
+    def to_take_back(self, name: str) -> bool:
+        """Whether a change was made or may have been, and was not taken back.
+
+        What could not be taken back by an earlier undo is tried again.
+        """
+        made = self.outcomes.get(name) is Outcome.APPLIED or name in self.in_doubt
+        return made and self.undone.get(name) not in (Outcome.APPLIED, Outcome.ALREADY)
+
     def changes(self) -> Iterator[Change]:
         """Every change that was intended, in order; one that was tried again comes again."""
         for fields in self._lines():
@@ -200,21 +208,36 @@ class Runs:
         number = numbers[-1] + 1 if numbers else 1
         return Journal.create(disk, f"{plan}.{number}", {"plan": plan, **header}), None
 
-    def reopen(self, run: str) -> tuple[Journal, RunRecord]:
-        """One run, to take it back. Raises: NotFoundError."""
+    @contextmanager
+    def reopened(self, run: str) -> Iterator[tuple[Journal, RunRecord]]:
+        """One run, held, to take it back. Raises: NotFoundError, and as `held`."""
         disk = self._opened()
-        if run + SUFFIX not in disk.names():
-            raise NotFoundError(f"no run {run} in {self.folder}", hint=_known(disk))
-        record = RunRecord(disk, run)
-        if not record.whole:
-            raise NotFoundError(f"run {run} ended before it did anything: there is nothing to undo")
-        return Journal.resume(disk, record), record
+        with _storage_errors(str(self.folder)):
+            known = run + SUFFIX in disk.names()
+        if not known:
+            raise NotFoundError(f"no run {run!r} in {self.folder}", hint=_known(disk))
+        with self.held(plan_of(run)):
+            record = RunRecord(disk, run)
+            if not record.whole:
+                raise NotFoundError(
+                    f"run {run} ended before it did anything: there is nothing to undo"
+                )
+            journal = Journal.resume(disk, record)
+            try:
+                yield journal, record
+            finally:
+                journal.close()
 
     @contextmanager
     def held(self, plan: str) -> Iterator[None]:
-        """Nobody else applies or takes back this plan meanwhile. Raises: ConflictError."""
-        make_folder(self.folder)
-        descriptor = os.open(self.folder / f"{plan}.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+        """Nobody else applies or takes back this plan meanwhile.
+
+        Raises: ConflictError; StorageError when there can be no lock.
+        """
+        with _storage_errors(str(self.folder)):
+            make_folder(self.folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            descriptor = os.open(self.folder / f"{plan}.lock", flags, 0o644)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Any, TypeVar
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from blackstart.clock import Clock
 from blackstart.errors import ConflictError, DatabaseError, UsageError
 from blackstart.events import Events
 from blackstart.recovery.apply.change import Outcome, Swap, Tally
 from blackstart.recovery.apply.deeds import METADATA, Deeds
+from blackstart.recovery.apply.finishing import finished
 from blackstart.recovery.apply.journal import Change, Journal, RunRecord, Runs
 from blackstart.recovery.apply.steps import SiteSteps, Verdict
 from blackstart.recovery.exact import same
@@ -24,6 +25,12 @@ from blackstart.recovery.sources import Route
 
 Verdicts = dict[str, Verdict]
 Result = TypeVar("Result")
+Begun = Callable[[str], None]
+"""Is told what a run is called, before it changes anything: it may be killed."""
+
+
+def unheard(run: str) -> None:
+    """For those who are told at the end."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,16 @@ class Applier:
         return Report("", await told(work.through(plan, Pace())))
 
     async def apply(
-        self, plan: PlanFile, pace: Pace | None = None, *, progress: Progress = nobody_watches
+        self,
+        plan: PlanFile,
+        pace: Pace | None = None,
+        *,
+        progress: Progress = nobody_watches,
+        begun: Begun = unheard,
     ) -> Report:
-        """Carry the plan out; `progress` is told how many of its deploys are dealt with.
+        """Carry the plan out; `progress` is told how many of its deploys are dealt with,
+
+        `begun` the run's name before the first change.
 
         Raises: ConflictError for a plan of another database, or that somebody
         else applies; StorageError when the journal cannot be written;
@@ -104,6 +118,7 @@ class Applier:
             journal, record = self._runs.begin(plan.header.id, header)
             try:
                 _check_digest(plan, record)
+                begun(journal.run)
                 work = _Work(
                     self._deeds, self._steps, self._clock, self._events, journal, record, progress
                 )
@@ -134,8 +149,16 @@ async def told(
     try:
         return await work
     except PyMongoError as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise DatabaseError(f"stopped, since MongoDB failed: {reason}", hint=hint) from error
+        raise DatabaseError(
+            f"stopped, since MongoDB failed: {reason_of(error)}", hint=hint
+        ) from error
+
+
+def reason_of(error: PyMongoError) -> str:
+    """One line, long enough for what a guard says of a write that it holds."""
+    details = error.details if isinstance(error, OperationFailure) else None
+    text = str((details or {}).get("errmsg") or error)
+    return (text.splitlines() or [type(error).__name__])[0][:300]
 
 
 class _Work:
@@ -176,7 +199,7 @@ class _Work:
                     await self._launch(batch, under_way, pace.at_once if restores[1] else 1)
                 await _all(under_way)
             finally:
-                await _stopped(under_way)
+                await finished(under_way)
         return self.tally
 
     def _open(self, entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -324,20 +347,3 @@ async def _all(under_way: set[asyncio.Task[None]]) -> None:
     for task in list(under_way):
         await task
         under_way.discard(task)
-
-
-async def _stopped(under_way: set[asyncio.Task[None]]) -> None:
-    """Let what was sent come to its end, however often we are cancelled meanwhile:
-
-    its outcome is to be written down.
-    """
-    cancelled: asyncio.CancelledError | None = None
-    while pending := {task for task in under_way if not task.done()}:
-        try:
-            await asyncio.wait(pending)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    for task in under_way:
-        task.exception()
-    if cancelled is not None:
-        raise cancelled

@@ -16,8 +16,9 @@ import bson
 from blackstart.clock import Clock
 from blackstart.errors import ConflictError
 from blackstart.recovery.apply.change import Outcome
+from blackstart.recovery.apply.finishing import to_its_end
 from blackstart.recovery.apply.journal import SNAPSHOT, Journal, Runs
-from blackstart.recovery.apply.run import told
+from blackstart.recovery.apply.run import Begun, told, unheard
 from blackstart.recovery.diff import same_fields
 from blackstart.recovery.diff.sides import Progress
 from blackstart.recovery.exact import kept_as_json
@@ -75,8 +76,10 @@ class Restorer:
         work = _Work(self._reader, self._database, self._order, None, progress)
         return await told(work.through(self.collections))
 
-    async def apply(self, progress: Progress) -> Report:
+    async def apply(self, progress: Progress, *, begun: Begun = unheard) -> Report:
         """Do it; every change is in a journal before it is made.
+
+        `begun` is told the run's name before the first change.
 
         Raises: UsageError for a collection that the snapshot lacks; StorageError for a store or a
         journal that fails; DatabaseError, and then the next call does what is left.
@@ -87,7 +90,7 @@ class Restorer:
             "at": self._clock.now().isoformat(),
         }
         plan = f"restore-{self._seed.new_id()}"
-        with _LazyJournal(self._runs, plan, header) as journal:
+        with _LazyJournal(self._runs, plan, header, begun) as journal:
             work = _Work(self._reader, self._database, self._order, journal, progress)
             report = await told(work.through(self.collections), hint=HINT)
             journal.end(report)
@@ -97,7 +100,8 @@ class Restorer:
 class _LazyJournal:
     """A run that begins with its first change: one that finds nothing to do leaves nothing."""
 
-    def __init__(self, runs: Runs, plan: str, header: dict[str, Any]) -> None:
+    def __init__(self, runs: Runs, plan: str, header: dict[str, Any], begun: Begun) -> None:
+        self._begun = begun
         self._runs = runs
         self._plan = plan
         self._header = header
@@ -127,6 +131,7 @@ class _LazyJournal:
             self._stack.enter_context(self._runs.held(self._plan))
             self._journal, _ = self._runs.begin(self._plan, self._header)
             self._stack.callback(self._journal.close)
+            self._begun(self._journal.run)
         return self._journal
 
 
@@ -216,9 +221,14 @@ class _Work:
     async def _carry_out(self, goal: str, ready: list[Swap]) -> dict[str, Verdict]:
         if not ready or self._journal is None:
             return {swap.name: (Outcome.APPLIED, "") for swap in ready}
-        intent = self._journal.intend(ready)
+        return await to_its_end(self._written_down(self._journal, goal, ready))
+
+    async def _written_down(
+        self, journal: _LazyJournal, goal: str, ready: list[Swap]
+    ) -> dict[str, Verdict]:
+        intent = journal.intend(ready)
         verdicts = await carry_out(self._database[goal], ready)
-        self._journal.outcome(verdicts, intent)
+        journal.outcome(verdicts, intent)
         return verdicts
 
     async def _make(self, goal: str) -> None:

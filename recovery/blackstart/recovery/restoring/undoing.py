@@ -7,13 +7,13 @@ from itertools import groupby, islice
 
 from blackstart.errors import ConflictError
 from blackstart.recovery.apply.change import Outcome
+from blackstart.recovery.apply.finishing import to_its_end
 from blackstart.recovery.apply.journal import (
     SNAPSHOT,
     Change,
     Journal,
     RunRecord,
     Runs,
-    plan_of,
 )
 from blackstart.recovery.apply.run import told
 from blackstart.recovery.diff.sides import Progress
@@ -37,17 +37,13 @@ class RestoreUndoer:
         Raises: NotFoundError; ConflictError for a run of another kind or database, or while it
         goes on; StorageError; DatabaseError.
         """
-        with self._runs.held(plan_of(run)):
-            journal, record = self._runs.reopen(run)
-            try:
-                self._check(record)
-                work = self._through(None if dry else journal, record, progress)
-                report = await told(work, hint="undo the same run again to go on")
-                if not dry:
-                    counts = {each.value: report.tally.counts[each] for each in Outcome}
-                    journal.end(counts, undo=True)
-            finally:
-                journal.close()
+        with self._runs.reopened(run) as (journal, record):
+            self._check(record)
+            work = self._through(None if dry else journal, record, progress)
+            report = await told(work, hint="undo the same run again to go on")
+            if not dry:
+                counts = {each.value: report.tally.counts[each] for each in Outcome}
+                journal.end(counts, undo=True)
         report.run = run
         return report
 
@@ -70,7 +66,7 @@ class RestoreUndoer:
         report = Report()
         for collection, changes in groupby(_to_take_back(record), lambda each: each["collection"]):
             while batch := [_backwards(each) for each in islice(changes, BATCH)]:
-                verdicts = await self._take_back(collection, batch, journal)
+                verdicts = await to_its_end(self._take_back(collection, batch, journal))
                 report.add(batch, verdicts)
                 progress(len(batch))
         return report
@@ -100,9 +96,7 @@ class RestoreUndoer:
 def _to_take_back(record: RunRecord) -> Iterator[Change]:
     """Each change that was made or may have been."""
     for change in record.changes():
-        name = change["deploy"]
-        made = record.outcomes.get(name) is Outcome.APPLIED or name in record.in_doubt
-        if made and name not in record.undone:
+        if record.to_take_back(change["deploy"]):
             yield change
 
 
