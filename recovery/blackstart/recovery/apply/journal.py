@@ -155,7 +155,7 @@ class RunRecord:
                 if self._data.find(b"\n", end + 1) >= 0:
                     raise StorageError(
                         f"the journal of run {self.run} is damaged in line {last.seq + 1}: {error}",
-                        hint="make a new plan: it finds what is still to be done",
+                        hint="a new plan, or the same restore, finds what is still to be done",
                     ) from error
                 return  # Torn: it was the last one, and nothing was done because of it.
             at, last = end + 1, line.position
