@@ -10,6 +10,7 @@ import typer
 
 from blackstart.cli.progress import bar
 from blackstart.cli.recover_tools import Tools, deploy_count, with_tools
+from blackstart.cli.snapshot_options import complain
 
 if TYPE_CHECKING:
     from blackstart.recovery.find import Finding
@@ -42,7 +43,14 @@ async def _find(tools: Tools, *, deep: bool, files: bool, limit: int, as_json: b
 
     counts: Counter[str] = Counter()
     first: dict[str, list[Finding]] = {}
-    with bar("looking at deploys", await deploy_count(tools.store)) as progress:
+    expected = await deploy_count(tools.store)
+    if not expected:
+        # A wrong name, or everything is gone: that nothing is broken says little then.
+        complain(
+            f"database {tools.settings.database} holds NO DEPLOYS: see BLACKSTART_DATABASE "
+            "and BLACKSTART_MONGODB_URI"
+        )
+    with bar("looking at deploys", expected) as progress:
         look = Look(files=files, deep=deep)
         async for finding in search(tools.store, tools.objects, look, progress=progress.reach):
             if as_json:

@@ -33,7 +33,10 @@ def list_snapshots(as_json: AsJson = False) -> None:
     elif listing.snapshots:
         print_table(COLUMNS, [_cells(each, settings.database) for each in listing.snapshots])
     elif not listing.damaged:
-        print("There are none yet; take one with `blackstart snapshot take`.", file=sys.stderr)
+        print(
+            f"There are none in {settings.object_store}; take one with `blackstart snapshot take`.",
+            file=sys.stderr,
+        )
     for damaged in listing.damaged:
         complain(f"{damaged.id} is DAMAGED: {damaged.reason}")
     if listing.damaged:
