@@ -104,6 +104,8 @@ async def test_a_planted_value_is_found_nowhere(
         await site.until(lambda: len(other_side.posted) >= len(HELD) + 2)
         told = await everything_told(site, other_side)
         assert "this may be read" in told["the webhook"] and "duplicate" in told["/requests/13"]
+        assert ">gone<" in told["/requests/8"] and "not foreseen<" not in told["/requests/8"]
+        assert "not foreseen<" in told["/requests/6"]
         assert [where for where, text in told.items() if MARK in text] == []
         assert {request.state for request in requests} == {"held"}
 

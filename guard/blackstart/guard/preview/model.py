@@ -10,6 +10,7 @@ from bson import json_util
 from pydantic import TypeAdapter
 
 VALUE_CHARACTERS = 300
+GONE = "would be gone"
 _JSON = json_util.RELAXED_JSON_OPTIONS
 
 
@@ -17,14 +18,18 @@ _JSON = json_util.RELAXED_JSON_OPTIONS
 class Sample:
     """One document: its changing fields before and after, as texts.
 
-    `after` is None for a document that would be gone, and where `note` says that it
-    cannot be foreseen.
+    `after` is None for a document that would be gone, and where it cannot be foreseen;
+    `note` says which.
     """
 
     id: str
     before: Mapping[str, str]
     after: Mapping[str, str] | None
     note: str = ""
+
+    @property
+    def is_gone(self) -> bool:
+        return self.after is None and self.note == GONE
 
 
 @dataclass(frozen=True)

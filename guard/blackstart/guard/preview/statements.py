@@ -9,7 +9,7 @@ from pymongo.errors import PyMongoError
 
 from blackstart.guard.preview.apply import UnforeseenError, applied
 from blackstart.guard.preview.diff import Difference, Tally, difference
-from blackstart.guard.preview.model import Part, Sample
+from blackstart.guard.preview.model import GONE, Part, Sample
 from blackstart.guard.preview.sight import Sight
 from blackstart.guard.rules import Action, Write
 from blackstart.guard.rules.changes import is_replacement
@@ -65,7 +65,7 @@ async def _remove(
 ) -> Part:
     samples = []
     async for document in sight.reads.matching(write, SAMPLES):
-        samples.append(Sample(sight.id(document), sight.fields(document), None, "would be gone"))
+        samples.append(Sample(sight.id(document), sight.fields(document), None, GONE))
     return Part(
         what="delete" if write.many else "delete one",
         namespace=write.namespace,
