@@ -27,7 +27,11 @@ Serve = Callable[[Peer, FrameStream], Awaitable[None]]
 
 
 class Connections:
-    """Accepts connections and runs `serve` for each; what is over the limit is closed at once."""
+    """Accepts connections and runs `serve` for each; what is over the limit is closed at once.
+
+    With `strangers_make_room` the oldest connection of nobody known is closed for it instead:
+    whoever knows how to log in does so soon, and a flood of those who do not keeps nobody out.
+    """
 
     def __init__(
         self,
@@ -36,13 +40,15 @@ class Connections:
         max_connections: int,
         limits: WireLimits = LIMITS,
         tls: ssl.SSLContext | None = None,
+        strangers_make_room: bool = False,
     ) -> None:
         self._serve = serve
+        self._strangers_make_room = strangers_make_room
         self._limits = limits
         self._max_connections = max_connections
         self._tls = tls
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], FrameStream] = {}
         self._peers = itertools.count(1)
 
     def __len__(self) -> int:
@@ -65,7 +71,7 @@ class Connections:
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(list(self._tasks))
 
     async def run(self, sock: socket.socket, ready: Callable[[], object] | None = None) -> None:
         """Accept until cancelled; then stop."""
@@ -78,12 +84,22 @@ class Connections:
             await self.stop()
 
     def _connected(self, stream: FrameStream) -> None:
-        if self._server is None or len(self._tasks) >= self._max_connections:
+        is_full = len(self._tasks) >= self._max_connections
+        if self._server is None or (is_full and not self._make_room()):
             stream.abort()
             return
         task = asyncio.get_running_loop().create_task(self._one(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = stream
+        task.add_done_callback(self._tasks.pop)
+
+    def _make_room(self) -> bool:
+        if self._strangers_make_room:
+            for task, stream in self._tasks.items():
+                if not stream.is_known and not stream.is_gone:
+                    stream.abort()
+                    task.cancel()
+                    return True
+        return False
 
     async def _one(self, stream: FrameStream) -> None:
         try:

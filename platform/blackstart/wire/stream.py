@@ -31,6 +31,8 @@ class FrameStream(asyncio.Protocol):
         """`opened` is called when the connection is there."""
         self.limits = limits
         """May change from one frame to the next."""
+        self.is_known = False
+        """Whether the peer has shown who it is, where a server asks for that."""
         self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._whole: bytes | None = None

@@ -183,7 +183,7 @@ class Raw:
 
 
 @asynccontextmanager
-async def recording(folder: Path) -> AsyncIterator[Recorded]:
+async def recording(folder: Path, *, max_connections: int = 100) -> AsyncIterator[Recorded]:
     """ada asks, bob reviews, and whoever is held is told at once."""
     stub, lines, clock = Stub(), Lines(), WallClock()
     server = await asyncio.start_server(stub.serve, "127.0.0.1", 0)
@@ -208,7 +208,13 @@ async def recording(folder: Path) -> AsyncIterator[Recorded]:
     upstream = Upstream(f"mongodb://127.0.0.1:{behind}/?directConnection=true")
     own = OwnCommands(decisions)
     address = f"127.0.0.1:{port}"
-    proxy = Proxy(upstream, logins, gate, clock, address=address, cursors=cursors, own=own)
+    proxy = Proxy(
+        *(upstream, logins, gate, clock),
+        address=address,
+        cursors=cursors,
+        own=own,
+        max_connections=max_connections,
+    )
     await proxy.start(sock)
     try:
         yield Recorded(port, stub, lines, book)

@@ -140,6 +140,7 @@ class Connection:
     def _limit_a_stranger(self) -> None:
         """Until there is a login, nothing is held that no handshake needs."""
         self._stream.limits = replace(self._house.limits, message_bytes=STRANGER_BYTES)
+        self._stream.is_known = False
 
     async def _one(self, message: Message) -> None:
         try:
@@ -220,7 +221,7 @@ class Connection:
         answer, login = self._handshake.go_on(command)
         if login is not None:
             self._client = self._of(login)
-            self._stream.limits = self._house.limits
+            self._stream.limits, self._stream.is_known = self._house.limits, True
         return answer
 
     def _of(self, login: Login) -> Client:

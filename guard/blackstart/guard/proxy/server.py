@@ -40,7 +40,11 @@ class Proxy:
         self.cursors = Cursors() if cursors is None else cursors
         self._house = House(upstream, self._greeting, logins, gate, self.cursors, own)
         self._connections = Connections(
-            self._serve, max_connections=max_connections, limits=self._house.limits, tls=tls
+            self._serve,
+            max_connections=max_connections,
+            limits=self._house.limits,
+            tls=tls,
+            strangers_make_room=True,
         )
 
     def __len__(self) -> int:
