@@ -100,12 +100,12 @@ def ask_again(running: Machines, number: int, seen: str) -> None:
     """Only what was approved and not taken up runs; all else is held (anew)."""
     before, effects = running.known(number).state, running.effects()
     client = running.start_client()
+    # What was approved may have run for the client that is gone; then this one is held anew.
+    running.wait_for(lambda: refuse(running) or client.poll() is not None)
     if before is State.APPROVED:
-        running.wait_for(lambda: client.poll() is not None)
         assert not running.known(number).is_open, f"{seen}: approved, and it did not run"
         check(running, number, f"{seen}, asked again")
     else:
-        running.wait_for(lambda: refuse(running) or client.poll() is not None)
         newest = running.newest()
         assert newest > number or before is State.HELD, f"{seen}: nobody was asked anew"
         assert running.known(newest).state is State.REJECTED, seen
