@@ -41,3 +41,13 @@ async def test_a_database_that_nobody_serves_is_one_line_that_names_the_setting(
             raise AssertionError("connected to nobody")
     assert "BLACKSTART_MONGODB_URI" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["mongodb://ada:sec/ret@h:1/", "mongodb://ada:sec:ret@h"])
+async def test_an_address_that_is_none_is_told_without_its_password(uri: str) -> None:
+    with pytest.raises(DatabaseError, match="not a MongoDB address") as told:
+        async with connect(uri, "test"):
+            pass
+    assert "sec" not in str(told.value)
+    assert "ret" not in str(told.value)
+    assert "percent-encode" in told.value.hint

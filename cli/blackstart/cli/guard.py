@@ -127,11 +127,13 @@ async def _serve(
     from blackstart.cli.snapshot_options import open_snapshots
     from blackstart.clock import WallClock
     from blackstart.guard.guardroom import Parts
+    from blackstart.guard.proxy.upstream import Upstream
     from blackstart.guard.saver import Saver
     from blackstart.guard.service import open_guard
     from blackstart.seed import Seed
     from blackstart.store import ObjectStore
 
+    Upstream(settings.mongodb_uri)  # Raises what is wrong with it.
     clock, seed = WallClock(), Seed.from_entropy()
     address = settings.address(*sock.getsockname()[:2])
     objects = ObjectStore.open(settings.needed_object_store())

@@ -67,13 +67,15 @@ def the_door(guard: str | None, login: str | None, tls_ca: Path | None) -> Door:
     from pymongo.errors import PyMongoError
     from pymongo.uri_parser import parse_uri
 
+    from blackstart.store.address import no_address
+
     given = guard or os.environ.get(URI_VARIABLE) or ADDRESS
     uri = given if given.startswith("mongodb://") else f"mongodb://{given}/"
     try:
         parsed = parse_uri(uri)
     except (PyMongoError, ValueError) as error:
-        reason = f"not the address of a guard: {error}"
-        raise UsageError(reason, hint=f"see --guard or {URI_VARIABLE}") from error
+        hint = no_address(uri, error, f"see --guard or {URI_VARIABLE}").hint
+        raise UsageError("not the address of a guard", hint=hint) from error
     name = login or os.environ.get(LOGIN_VARIABLE) or parsed["username"]
     if not name:
         raise UsageError("who are you?", hint=f"give --login NAME or set {LOGIN_VARIABLE}")

@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from blackstart.errors import DatabaseError
+from blackstart.store.address import no_address
 from blackstart.store.builds import Builds
 from blackstart.store.deploys import Deploys
 from blackstart.store.hooks import BuildHooks
@@ -80,10 +81,7 @@ async def connect(uri: str, database: str) -> AsyncIterator[MetadataStore]:
             appname="blackstart",
         )
     except (PyMongoError, ValueError) as error:
-        raise DatabaseError(
-            f"not a MongoDB address: {error}",
-            hint="set BLACKSTART_MONGODB_URI to mongodb://host:port",
-        ) from error
+        raise no_address(uri, error) from error
     try:
         store = MetadataStore(client[database])
         await store.ping()

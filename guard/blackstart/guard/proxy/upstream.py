@@ -17,6 +17,7 @@ from scramp import ScramClient, ScramException
 
 from blackstart.errors import DatabaseError, WireError
 from blackstart.guard.logins import MECHANISM
+from blackstart.store.address import no_address
 from blackstart.wire import FrameStream, Message, encode_command, parse_message
 
 CONNECT_TIMEOUT_S = 5.0
@@ -85,9 +86,7 @@ class Upstream:
         try:
             found = parse_uri(uri)
         except (PyMongoError, ValueError) as error:
-            raise DatabaseError(
-                f"not a MongoDB address: {error}", hint="give --upstream mongodb://host:port"
-            ) from error
+            raise no_address(uri, error, "give --upstream mongodb://host:port") from error
         self._uri = uri
         self._seeds: list[tuple[str, int]] = found["nodelist"]
         options = found["options"]
