@@ -131,6 +131,7 @@ async def test_a_healthy_deploy_that_was_changed_is_noticed(run_small_drill: Run
     assert not_passed(verdict.checks) == {"outcome-12": Status.FAILED}
 
 
+@pytest.mark.slow
 async def test_one_wrong_byte_is_noticed(run_small_drill: RunDrill) -> None:
     async def flip(team: Responders) -> None:
         services = team.world.services

@@ -17,6 +17,7 @@ from blackstart.store import MetadataStore, ObjectStore
 from blackstart.store.pointers import read_pointer_log
 
 
+@pytest.mark.slow
 async def test_after_the_day_log_and_bucket_know_every_pointer_there_was(
     store: MetadataStore, objects: ObjectStore, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def test_kill_9_leaves_no_process_and_no_temporary_folder(
         until(lambda: not list(up.temporary.iterdir()), "all temporary folders go")
 
 
+@pytest.mark.slow
 def test_a_data_folder_outlives_its_platform_and_belongs_to_one_at_a_time(
     start: Callable[..., Any],
     run_up: Run,

@@ -48,6 +48,7 @@ def direct_address(up: Any) -> str:
     raise AssertionError("there is no database")
 
 
+@pytest.mark.slow
 def test_a_dangerous_write_waits_for_the_reviewer_and_there_is_no_way_round(
     start: Any, tmp_path: Path, until: Any, commit: Any
 ) -> None:

@@ -72,6 +72,7 @@ def worker(tmp_path: Path) -> Callable[[Any, str], Any]:
     return run
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_began_is_taken_over_after_its_lease_and_published_once(
     start: Start,
     worker: Callable[[Any, str], Any],
