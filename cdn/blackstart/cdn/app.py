@@ -31,11 +31,9 @@ class NodeApp:
     def __init__(self, node: Node, purge_token: str | None) -> None:
         assert purge_token != "", "an empty token would let anybody purge"
         self.node = node
+        # A fresh page from memory; the node's own pages are never stored.
+        self.quick = node.quick
         self._token = None if purge_token is None else purge_token.encode()
-
-    def quick(self, request: Request) -> Response | None:
-        """A fresh page from memory; the node's own pages are never stored."""
-        return self.node.quick(request)
 
     async def answer(self, request: Request) -> Response:
         """A page of a site, or one of the node's own."""

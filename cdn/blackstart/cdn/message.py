@@ -106,7 +106,8 @@ class Headers:
 
     def has_any(self, names: Set[str]) -> bool:
         """Whether a field with one of these lower-case names is there."""
-        return not names.isdisjoint([name for name, _ in self.pairs])
+        pairs = self._pairs if self._pairs is not None else self.pairs
+        return bool(pairs) and not names.isdisjoint(dict(pairs))
 
     def without(self, names: Collection[str]) -> Headers:
         """A copy that lacks the fields with these lower-case names."""

@@ -40,7 +40,6 @@ from blackstart.cdn.rules.decision import (
     covers_errors,
     current_age_s,
     decide,
-    is_fresh,
     status_without_answer,
     wishes_of,
 )
@@ -110,6 +109,9 @@ class Node:
         self._flights = Flights(clock, cache, self._origin)
         self._status = CacheStatus(name)
         self._warm = Warm()
+        self._time = clock.time
+        self._warm_answer = self._warm.answers.get
+        cache.on_change = self._warm.drop
         self._complaints = Complaints(clock, log, "no answer from the origin")
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
@@ -169,58 +171,46 @@ class Node:
 
     def quick(self, request: Request) -> Response | None:
         """The answer that needs no waiting: a fresh one from memory. None: ask `answer`."""
-        if (request.method != "GET" and request.method != "HEAD") or request.body:
+        method = request.method
+        if (method != "GET" and method != "HEAD") or request.body:
             return None
-        stored = self.cache.lookup(key_of(request.host, request.target))
-        if not stored:
-            return None
-        now = self.clock.time()
+        now = self._time()
         if now >= self.purges.trusted_until:
             return None
-        entry = stored[0]
-        is_plain = len(stored) == 1 and not entry.selecting and request.method == "GET"
-        if is_plain and not request.headers.has_any(_SIMPLE_NOT):
-            warm = self._warm.answers.get(entry)
-            if warm is None or now >= warm.until or entry.stale:
-                warm = self._warmed(request, entry, now)
-                if warm is None:
-                    return None
-            counts = self.metrics.plans[entry.plan]
-            counts.hits += 1
-            counts.sent_bytes += entry.size
-            return warm.response
-        return self._quick_decided(request, stored, now)
+        key = key_of(request.host, request.target)
+        warm = self._warm_answer(key)
+        is_plain = method == "GET" and not request.headers.has_any(_SIMPLE_NOT)
+        if warm is None or not is_plain or now >= warm.until or warm.entry.stale:
+            return self._quick_decided(request, key, now, is_plain)
+        counts = warm.counts
+        counts.hits += 1
+        counts.sent_bytes += warm.size
+        return warm.response
 
-    def _warmed(self, request: Request, entry: Entry, now: float) -> WarmAnswer | None:
-        """The answer to every plain request for a page, until its Age is another."""
-        if entry.part is not None or not is_fresh(entry, now):
+    def _quick_decided(
+        self, request: Request, key: str, now: float, is_plain: bool
+    ) -> Response | None:
+        """The same for what has no warm answer; a plain request leaves one behind."""
+        stored = self.cache.lookup(key)
+        if not stored:
             return None
+        decision = decide(request, stored, now, self._policy)
+        if not isinstance(decision, Reuse) or decision.stale:
+            return None
+        entry = decision.entry
         body = self.cache.peek(entry)
         if body is None:
             return None
         status = self._hit_status(entry, now)
         response = from_memory(request, entry, body, age_of(entry, now), status)
-        age_s = current_age_s(entry, now)
-        until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
-        return self._warm.keep(entry, response, until)
-
-    def _quick_decided(
-        self, request: Request, stored: tuple[Entry, ...], now: float
-    ) -> Response | None:
-        decision = decide(request, stored, now, self._policy)
-        if not isinstance(decision, Reuse) or decision.stale:
-            return None
-        body = self.cache.peek(decision.entry)
-        return None if body is None else self._hit(request, decision.entry, body, now)
-
-    def _hit(self, request: Request, entry: Entry, body: bytes, now: float) -> Response:
         counts = self.metrics.plans[entry.plan]
         counts.hits += 1
-        response = from_memory(
-            request, entry, body, age_of(entry, now), self._hit_status(entry, now)
-        )
         if isinstance(response.body, bytes):
             counts.sent_bytes += len(response.body)
+        if is_plain and len(stored) == 1 and not entry.selecting and entry.part is None:
+            age_s = current_age_s(entry, now)
+            until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
+            self._warm.keep(key, WarmAnswer(response, until, entry, counts))
         return response
 
     def _hit_status(self, entry: Entry, now: float, detail: str = "") -> tuple[str, str]:

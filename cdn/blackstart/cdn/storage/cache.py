@@ -19,12 +19,13 @@ from blackstart.clock import Clock
 from blackstart.errors import StorageError
 
 
-def _unheard(_tier: str, _plan: str) -> None:
-    """Nobody listens to evictions."""
+def _unheard(*_told: str) -> None:
+    """Nobody listens."""
 
 
 class Cache:
-    """Stored responses. `on_evict` is told the tier and the plan of each eviction.
+    """Stored responses. `on_evict` is told the tier and the plan of each eviction,
+    `on_change` the key of each page that gains or loses a variant.
 
     One object takes at most `largest_share` of its plan's quota in a tier.
     Bodies up to `gather_bytes` are kept in memory; longer ones on disk only.
@@ -43,6 +44,7 @@ class Cache:
         self.disk = disk
         self.memory = MemoryTier(quotas, largest_share=largest_share)
         self.on_evict: Callable[[str, str], None] = _unheard
+        self.on_change: Callable[[str], None] = _unheard
         self._clock = clock
         self._gather_bytes = gather_bytes
         self._contents = Contents()
@@ -310,11 +312,13 @@ class Cache:
     def _enter(self, entry: Entry) -> None:
         for other in self._contents.add(entry):
             self._release(other)
+        self.on_change(entry.key)
 
     def _discard(self, entry: Entry) -> None:
         if entry.held:
             self._contents.discard(entry)
             self._release(entry)
+            self.on_change(entry.key)
 
     def _release(self, entry: Entry) -> None:
         self.memory.remove(entry)
