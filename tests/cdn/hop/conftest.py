@@ -39,6 +39,8 @@ class Line:
         return head
 
     async def say(self, data: bytes) -> None:
+        if self.writer.is_closing():  # To write then is an error of its own on uvloop.
+            raise ConnectionResetError("the hop closed the connection")
         self.writer.write(data)
         await self.writer.drain()
 
