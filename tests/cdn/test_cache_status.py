@@ -12,18 +12,38 @@ from blackstart.cdn.cache_status import (
 from blackstart.cdn.message import Headers
 from blackstart.errors import UsageError
 
+KEY = "a.example /"
+
 
 def test_each_value_is_a_structured_field_list_with_the_node_as_its_member() -> None:
     status = CacheStatus("n-1.lab")
-    forwarded = status.forwarded("uri-miss", 404, stored=True)
+    forwarded = status.forwarded(KEY, "uri-miss", 404, stored=True)
     assert forwarded == "n-1.lab; fwd=uri-miss; fwd-status=404; stored"
-    stale = status.forwarded("stale", collapsed=True, detail=STALE_IF_ERROR)
-    for value in (status.hit(9.9), status.hit(-3, STALE_WHILE_REVALIDATE), stale, forwarded):
+    stale = status.forwarded(KEY, "stale", collapsed=True, detail=STALE_IF_ERROR)
+    for value in (
+        status.hit(KEY, 9.9),
+        status.hit(KEY, -3, STALE_WHILE_REVALIDATE),
+        stale,
+        forwarded,
+    ):
         [(name, parameters)] = http_sf.parse(value.encode(), tltype="list")
         assert str(name) == "n-1.lab"
         assert parameters.keys() <= {
             "hit", "ttl", "detail", "fwd", "fwd-status", "stored", "collapsed"
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("key", [KEY, 'a.example /?a="b"\\"', "a.example /\\"])
+def test_the_cache_key_is_told_where_that_is_wanted(key) -> None:
+    status = CacheStatus("n1", tells_key=True)
+    for value in (status.hit(key, 3), status.forwarded(key, "stale", 200)):
+        [(_, parameters)] = http_sf.parse(value.encode(), tltype="list")
+        assert parameters["key"] == key
+
+
+def test_a_key_that_is_no_string_of_the_field_is_left_out() -> None:
+    status = CacheStatus("n1", tells_key=True)
+    assert status.hit("a.example /\u00e9", 3) == "n1; hit; ttl=3"
 
 
 @pytest.mark.parametrize(

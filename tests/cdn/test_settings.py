@@ -39,6 +39,14 @@ async def test_an_origin_may_be_asked_for_its_own_host_and_told_of_visitors() ->
             assert sent.headers.all("x-forwarded-host") == [visited]
 
 
+async def test_each_answer_may_tell_its_cache_key() -> None:
+    async with site_up(status_key=True) as site:
+        for began in ("n1; fwd=uri-miss", "n1; hit", "n1; hit"):
+            status = (await site.ask('/?a="b"')).cache_status
+            assert status.startswith(began)
+            assert status.endswith(r'; key="a.example /?a=\"b\""')
+
+
 async def test_else_an_origin_sees_the_visitor_s_host_and_no_address() -> None:
     async with site_up() as site:
         assert (await site.ask("/")).body.startswith(b"GET a.example / ")

@@ -56,9 +56,9 @@ def test_a_node_of_which_little_is_said_has_defaults(call: Call, served: list[Cd
     assert call("cdn", "--origin", ORIGIN).code == 143
     [node] = served
     assert (node.node_name, node.quotas_mb, node.cache_dir) == ("node", {"free": 256}, None)
-    assert node.stale_if_error
-    assert call("cdn", "--origin", ORIGIN, "--no-stale-if-error").code == 143
-    assert not served[1].stale_if_error
+    assert (node.stale_if_error, node.status_key) == (True, False)
+    assert call("cdn", "--origin", ORIGIN, "--no-stale-if-error", "--status-key").code == 143
+    assert (served[1].stale_if_error, served[1].status_key) == (False, True)
 
 
 @pytest.mark.parametrize(

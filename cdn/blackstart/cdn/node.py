@@ -66,7 +66,7 @@ class Node:
     `policy` may be exchanged while the node runs. `plan_header` is the response
     header in which the origin names the site's plan; it never leaves the node.
     `identity` tells this node from others of its name. `lease_s` and `place`
-    are for `Purges`.
+    are for `Purges`; `tells_key` puts the cache key into Cache-Status.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Node:
         identity: str | None = None,
         lease_s: float | None = None,
         place: Place | None = None,
+        tells_key: bool = False,
     ) -> None:
         self.clock = clock
         self.hop = hop
@@ -107,7 +108,7 @@ class Node:
             plan_header=plan_header,
         )
         self._flights = Flights(clock, cache, self._origin)
-        self._status = CacheStatus(name)
+        self._status = CacheStatus(name, tells_key=tells_key)
         self._warm = Warm()
         self._time = clock.time
         self._warm_answer = self._warm.answers.get
@@ -215,7 +216,7 @@ class Node:
 
     def _hit_status(self, entry: Entry, now: float, detail: str = "") -> tuple[str, str]:
         ttl_s = entry.lifetime_s - current_age_s(entry, now)
-        return "cache-status", self._status.hit(ttl_s, detail)
+        return "cache-status", self._status.hit(entry.key, ttl_s, detail)
 
     async def answer(self, request: Request) -> Response:
         """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
@@ -241,10 +242,12 @@ class Node:
                 log.warning("a stored response was lost", key=key, error=str(error))
                 return await self._answer(request, after)
         if isinstance(decision, Pass):
-            return await self._passed(request, decision.reason)
+            return await self._passed(request, key, decision.reason)
         if isinstance(decision, Refuse):
             refusal = plain(504, f"504 Gateway Timeout: no such page is stored (node {self.name})")
-            return self._own(refusal, self._status.forwarded("request", detail="only-if-cached"))
+            return self._own(
+                refusal, self._status.forwarded(key, "request", detail="only-if-cached")
+            )
         return await self._forwarded(request, key, decision, after)
 
     async def _reused(self, request: Request, key: str, decision: Reuse, now: float) -> Response:
@@ -278,15 +281,15 @@ class Node:
 
     # From the origin ----------------------------------------------------------------------
 
-    async def _passed(self, request: Request, reason: str) -> Response:
+    async def _passed(self, request: Request, key: str, reason: str) -> Response:
         """Hand a request to the origin and its answer to the visitor, with what that changes."""
         try:
             response = await self._origin.pass_on(request, self._invalidate)
         except HopError as error:
-            return self._no_answer(request, error, reason)
+            return self._no_answer(request, key, error, reason)
         plan = self._origin.plan(response)
         self._missed(plan)
-        status = self._status.forwarded(reason, response.status)
+        status = self._status.forwarded(key, reason, response.status)
         public = self._origin.public(response)
         answer = Response(public.status, public.headers.plus(("cache-status", status)), public.body)
         return self._counted(answer, plan)
@@ -363,7 +366,7 @@ class Node:
             entry, response = outcome.entry, outcome.response
             self._missed(entry.plan, collapsed)
             status = self._status.forwarded(
-                reason, response.status, stored=outcome.stored(collapsed), collapsed=collapsed
+                key, reason, response.status, stored=outcome.stored(collapsed), collapsed=collapsed
             )
             fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:
@@ -379,10 +382,10 @@ class Node:
         if isinstance(outcome, Confirmed):
             return await self._from_confirmed(request, key, outcome, reason, collapsed, now)
         if isinstance(outcome, Failed):
-            return await self._from_failure(request, held, outcome, reason, collapsed, now)
+            return await self._from_failure(request, key, held, outcome, reason, collapsed, now)
         plan = self._origin.plan(outcome.response)
         self._missed(plan, collapsed)
-        status = self._status.forwarded(reason, outcome.response.status)
+        status = self._status.forwarded(key, reason, outcome.response.status)
         answer = await from_origin(request, outcome.response, ("cache-status", status))
         return self._counted(answer, plan)
 
@@ -397,7 +400,7 @@ class Node:
     ) -> Response:
         entry = outcome.entry
         self._missed(entry.plan, collapsed)
-        status = self._status.forwarded(reason, outcome.status, collapsed=collapsed)
+        status = self._status.forwarded(key, reason, outcome.status, collapsed=collapsed)
         if outcome.body is not None:
             fields = (age_of(entry, now), ("cache-status", status))
             return self._counted(from_memory(request, entry, outcome.body, *fields), entry.plan)
@@ -410,6 +413,7 @@ class Node:
     async def _from_failure(
         self,
         request: Request,
+        key: str,
         held: Entry | None,
         failed: Failed,
         reason: str,
@@ -423,9 +427,8 @@ class Node:
         if held is not None and covers_errors(held, now, wishes, self._policy, heard=heard):
             if isinstance(cause, Response) and not collapsed:
                 await close_body(cause.body)
-            detail = STALE_IF_ERROR
             status = self._status.forwarded(
-                reason, failed.status, collapsed=collapsed, detail=detail
+                key, reason, failed.status, collapsed=collapsed, detail=STALE_IF_ERROR
             )
             self.metrics.plans[held.plan].stale += 1
             self.metrics.plans[held.plan].collapsed += collapsed
@@ -435,19 +438,20 @@ class Node:
                 log.warning("a stale copy was lost", key=held.key, error=str(error))
         if isinstance(cause, HopError):
             silence = status_without_answer(cause, held)
-            return self._no_answer(request, cause, reason, status=silence, collapsed=collapsed)
+            return self._no_answer(request, key, cause, reason, status=silence, collapsed=collapsed)
         self._missed(self._origin.plan(cause), collapsed)
         if collapsed:
             text = f"{cause.status}: the origin failed a moment ago"
-            status = self._status.forwarded(reason, cause.status, collapsed=True)
+            status = self._status.forwarded(key, reason, cause.status, collapsed=True)
             return self._own(plain(cause.status, text), status)
         public = self._origin.public(cause)
-        status = self._status.forwarded(reason, cause.status)
+        status = self._status.forwarded(key, reason, cause.status)
         return Response(public.status, public.headers.plus(("cache-status", status)), public.body)
 
     def _no_answer(
         self,
         request: Request,
+        key: str,
         error: HopError,
         reason: str,
         *,
@@ -457,7 +461,7 @@ class Node:
         self._complaints.warn(host=request.host, error=str(error))
         self._missed(self.cache.plan(None), collapsed)
         refusal = no_answer(self.name, status or error.status, "no answer from the origin")
-        return self._own(refusal, self._status.forwarded(reason, collapsed=collapsed))
+        return self._own(refusal, self._status.forwarded(key, reason, collapsed=collapsed))
 
     def _own(self, response: Response, status: str) -> Response:
         return replace(response, headers=response.headers.plus(("cache-status", status)))

@@ -76,8 +76,9 @@ class CdnSettings(BaseSettings):
 
     The quotas are mebibytes per plan, as JSON; those for the disk default to
     four times those for memory. `cache_dir` belongs to one node alone.
-    `access_log` is a file, `-` is standard output. `trusted_peers` are the
-    networks of proxies in front, separated by commas.
+    `access_log` is a file, `-` is standard output. `status_key` has Cache-Status
+    end with the cache key. `trusted_peers` are the networks of proxies in front,
+    separated by commas.
     """
 
     model_config = SettingsConfigDict(env_prefix="BLACKSTART_")
@@ -96,6 +97,7 @@ class CdnSettings(BaseSettings):
     node_lease_s: float | None = Field(default=None, gt=0, le=3_600)
     serve_unheard: bool = False
     access_log: Path | None = None
+    status_key: bool = False
     trusted_peers: str = ""
     proxy_protocol: bool = False
     connect_timeout_s: float = Field(default=2.0, gt=0)
@@ -133,6 +135,7 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
         plan_header=settings.plan_header,
         identity=seed.new_id(),
         lease_s=settings.node_lease_s,
+        tells_key=settings.status_key,
     )
     token = settings.purge_token
     return NodeApp(node, None if token is None else token.get_secret_value())

@@ -87,6 +87,9 @@ def run(
             "--forward-client", help="Tell the origin the visitor's address in X-Forwarded-For."
         ),
     ] = False,
+    status_key: Annotated[
+        bool, typer.Option("--status-key", help="Tell the cache key in Cache-Status.")
+    ] = False,
     no_stale_if_error: Annotated[
         bool,
         typer.Option(
@@ -111,6 +114,7 @@ def run(
         "quotas_mb": _memory(memory),
         "access_log": access_log,
         "trusted_peers": trusted,
+        "status_key": status_key or None,
         "stale_if_error": False if no_stale_if_error else None,
     }
     settings = _settings({key: value for key, value in given.items() if value is not None})
