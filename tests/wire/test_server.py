@@ -12,6 +12,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 from tests.conftest import PATIENCE_S
+from tests.frames import read_frame
 
 from blackstart.errors import StorageError
 from blackstart.wire import (
@@ -27,7 +28,6 @@ from blackstart.wire import (
     agreed_compressors,
     encode_command,
     parse,
-    read_frame,
 )
 
 HELLO = {

@@ -5,7 +5,6 @@ from blackstart.wire.compression import COMPRESSORS, Compressor, agreed_compress
 from blackstart.wire.connections import Connections, Peer
 from blackstart.wire.documents import Document, parse_document
 from blackstart.wire.faults import CommandError, error_document
-from blackstart.wire.frames import read_frame
 from blackstart.wire.header import HEADER_BYTES, Header, OpCode
 from blackstart.wire.limits import WireLimits
 from blackstart.wire.message import Flag, Message, Reply, Sequence
@@ -40,5 +39,4 @@ __all__ = [
     "parse",
     "parse_document",
     "parse_message",
-    "read_frame",
 ]

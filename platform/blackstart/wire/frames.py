@@ -1,8 +1,7 @@
-"""Frames from a stream: one message's bytes at a time, never more than the limit."""
+"""How long a message is, by its first bytes; never more than the limit."""
 
 from __future__ import annotations
 
-import asyncio
 import struct
 
 from blackstart.errors import WireError
@@ -10,25 +9,6 @@ from blackstart.wire.header import HEADER_BYTES
 from blackstart.wire.limits import LIMITS, WireLimits
 
 _LENGTH = struct.Struct("<i")
-
-
-async def read_frame(reader: asyncio.StreamReader, limits: WireLimits = LIMITS) -> bytes | None:
-    """The next whole message, header and all; None when the peer has closed between two.
-
-    What a peer announces is not taken from memory before it has sent it.
-    Raises: WireError for a length out of bounds, or a stream that ends within a message.
-    """
-    try:
-        start = await reader.readexactly(HEADER_BYTES)
-    except asyncio.IncompleteReadError as error:
-        if not error.partial:
-            return None
-        raise WireError("the connection ended within a header") from error
-    length = frame_length(start, limits)
-    try:
-        return start + await reader.readexactly(length - HEADER_BYTES)
-    except asyncio.IncompleteReadError as error:
-        raise WireError("the connection ended within a message") from error
 
 
 def frame_length(start: bytes | bytearray, limits: WireLimits = LIMITS) -> int:

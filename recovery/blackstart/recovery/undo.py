@@ -68,13 +68,7 @@ class Undoer:
                 f"run {record.run} brought documents back from a snapshot",
                 hint=f"take it back with `blackstart snapshot undo {record.run}`",
             )
-        database = record.header.get("database")
-        if database != self._store.database.name:
-            raise ConflictError(
-                f"run {record.run} was in database {database!r}, "
-                f"not in {self._store.database.name!r}",
-                hint="BLACKSTART_DATABASE says which one is meant",
-            )
+        record.must_be_of(self._store.database.name)
 
     async def _through(
         self, journal: Journal | None, record: RunRecord, progress: Progress

@@ -14,6 +14,7 @@ from typing import Any
 from bson import Binary
 from scramp import ScramClient
 from tests.conftest import PATIENCE_S
+from tests.frames import read_frame
 from tests.guard.proxy.conftest import PASSWORD
 from tests.guard.proxy.test_sign_off import Lines
 
@@ -38,7 +39,6 @@ from blackstart.wire import (
     encode_command,
     parse,
     parse_message,
-    read_frame,
 )
 
 TABLE = Table.load()

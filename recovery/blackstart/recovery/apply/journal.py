@@ -129,6 +129,15 @@ class RunRecord:
         """Whether even its first line was written: without it nothing was done."""
         return bool(self.header)
 
+    def must_be_of(self, database: str) -> None:
+        """Raises: ConflictError for a run in another database."""
+        was_in = self.header.get("database")
+        if was_in != database:
+            raise ConflictError(
+                f"run {self.run} was in database {was_in!r}, not in {database!r}",
+                hint="BLACKSTART_DATABASE says which one is meant",
+            )
+
     def to_take_back(self, name: str) -> bool:
         """Whether a change was made or may have been, and was not taken back.
 

@@ -53,12 +53,7 @@ class RestoreUndoer:
                 f"run {record.run} brought nothing back from a snapshot by itself",
                 hint=f"take it back with `blackstart recover undo {record.run}`",
             )
-        if record.header.get("database") != self._database.name:
-            raise ConflictError(
-                f"run {record.run} was in database {record.header.get('database')!r}, "
-                f"not in {self._database.name!r}",
-                hint="BLACKSTART_DATABASE says which one is meant",
-            )
+        record.must_be_of(self._database.name)
 
     async def _through(
         self, journal: Journal | None, record: RunRecord, progress: Progress
