@@ -1,6 +1,6 @@
 """From the raw bytes of a request's head to what it asks, or to a refusal (RFC 9112).
 
-One expression says what a head may look like, and it has no leniency: each line
+Two expressions say what a head may look like, and they have no leniency: each line
 ends with CR LF, no line is folded, no space stands before a colon. What does
 not match is looked at again, only to say what is wrong with it.
 """
@@ -8,6 +8,7 @@ not match is looked at again, only to say what is wrong with it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.front.limits import Limits
@@ -17,10 +18,8 @@ from blackstart.cdn.message import HOP_BY_HOP, Headers
 CHUNKED = -1
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_HEAD = re.compile(
-    rf"({_TOKEN}) ([!-~]+) HTTP/1\.([0-9])\r\n"
-    rf"((?:{_TOKEN}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n"
-)
+_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.([0-9])")
+_FIELDS = re.compile(rf"((?:{_TOKEN}:[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*)\r\n")
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) (.+) HTTP/([0-9])\.([0-9])", re.DOTALL)
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)(.*)", re.DOTALL)
 _FORWARDED = frozenset(
@@ -59,6 +58,28 @@ _SPECIAL = (
     HOP_BY_HOP | _FORWARDED | _OTHER_PAGE | _OTHER_METHOD | {"host", "content-length", "expect"}
 )
 _METHOD_CHARACTERS = 32
+_KEPT_FIELDS = 512
+_KEPT_CHARACTERS = 2048
+
+
+class Fields:
+    """What follows a request line, read: fields for the node, and those that steer the front.
+
+    `host` is set where nothing else steers the front but Connection, whose
+    `options` are in lower case.
+    """
+
+    __slots__ = ("count", "headers", "host", "options", "special")
+
+    def __init__(self, pairs: list[tuple[str, str]], special: list[tuple[str, str]]) -> None:
+        self.count = len(pairs) + len(special)
+        said = ",".join([value for name, value in special if name == "connection"])
+        self.options = frozenset([each.strip(" \t").lower() for each in said.split(",")]) - {""}
+        # RFC 9110 section 7.6.1: a field that is named there goes no further.
+        self.headers = Headers.trusted(tuple([x for x in pairs if x[0] not in self.options]))
+        self.special = tuple([field for field in special if field[0] != "connection"])
+        alone = len(self.special) == 1 and self.special[0][0] == "host"
+        self.host = host_of(self.special[0][1]) if alone else None
 
 
 class Head:
@@ -81,13 +102,14 @@ class Head:
         "target",
     )
 
-    def __init__(self, method: str, target: str, is_1_0: bool) -> None:
+    def __init__(self, method: str, target: str, is_1_0: bool, fields: Fields) -> None:
         self.method = method
         self.target = target
-        self.host = ""
-        self.headers = Headers.trusted(())
+        self.host = fields.host or ""
+        self.headers = fields.headers
         self.is_1_0 = is_1_0
-        self.keep_alive = not is_1_0
+        options = fields.options
+        self.keep_alive = "close" not in options and (not is_1_0 or "keep-alive" in options)
         self.length = 0
         self.expects = False
         self.forwarded: list[tuple[str, str]] = []
@@ -96,16 +118,40 @@ class Head:
 def read_head(raw: bytes, limits: Limits) -> Head:
     """Read a head, from its request line to its empty line. Raises: Refusal."""
     text = raw.decode("latin-1")
-    match = _HEAD.fullmatch(text)
-    if match is None:
+    line, _, rest = text.partition("\r\n")
+    match = _LINE.fullmatch(line)
+    # A client sends the same fields again and again: all that depends on them alone is kept.
+    read = _read_fields_again if len(rest) <= _KEPT_CHARACTERS else _read_fields
+    fields = read(rest) if match is not None else None
+    if match is None or fields is None:
         raise _explained(text, limits)
-    method, target, minor, lines = match.groups()
+    method, target, minor = match.groups()
     if len(target) > limits.target_bytes:
         raise Refusal(414, f"a target may have {limits.target_bytes} bytes")
-    head = Head(method, target, minor == "0")
+    if fields.count > limits.header_count:
+        raise Refusal(431, f"a request may have {limits.header_count} header fields")
+    head = Head(method, target, minor == "0", fields)
+    if fields.host is None:
+        _Special(fields).apply(head)
+    if target[0] != "/":
+        _reform(head)
+    elif "#" in target:
+        raise Refusal(400, "a target has no fragment")
+    if not head.host:
+        raise Refusal(400, "a Host field is needed")
+    if len(method) > _METHOD_CHARACTERS or method == "CONNECT":
+        raise Refusal(501, "this method is not known here")
+    return head
+
+
+def _read_fields(text: str) -> Fields | None:
+    """Fields up to their empty line; None when they are malformed."""
+    match = _FIELDS.fullmatch(text)
+    if match is None:
+        return None
     pairs: list[tuple[str, str]] = []
     special: list[tuple[str, str]] = []
-    for line in lines.split("\r\n"):
+    for line in match[1].split("\r\n"):
         name, _, value = line.partition(":")
         name = name.lower()
         if name in _SPECIAL:
@@ -116,22 +162,10 @@ def read_head(raw: bytes, limits: Limits) -> Head:
         else:
             pairs.append((name, value.strip(" \t")))
     pairs.pop()  # What follows the last CR LF is no field.
-    if len(pairs) + len(special) > limits.header_count:
-        raise Refusal(431, f"a request may have {limits.header_count} header fields")
-    if len(special) == 1 and special[0][0] == "host":
-        _take_host(head, special[0][1])
-    else:
-        _Special(special).apply(head, pairs)
-    if target[0] != "/":
-        _reform(head)
-    elif "#" in target:
-        raise Refusal(400, "a target has no fragment")
-    if not head.host:
-        raise Refusal(400, "a Host field is needed")
-    if len(method) > _METHOD_CHARACTERS or method == "CONNECT":
-        raise Refusal(501, "this method is not known here")
-    head.headers = Headers.trusted(tuple(pairs))
-    return head
+    return Fields(pairs, special)
+
+
+_read_fields_again = lru_cache(_KEPT_FIELDS)(_read_fields)
 
 
 def refuse_unfinished(raw: bytes, limits: Limits) -> None:
@@ -149,18 +183,20 @@ def refuse_unfinished(raw: bytes, limits: Limits) -> None:
 class _Special:
     """The fields of one request that steer the front, rather than go to the node."""
 
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._fields = fields
+    def __init__(self, fields: Fields) -> None:
+        self._fields = fields.special
+        self._options = fields.options
 
-    def apply(self, head: Head, pairs: list[tuple[str, str]]) -> None:
+    def apply(self, head: Head) -> None:
         hosts = self._values("host")
         if len(hosts) > 1:
             raise Refusal(400, "there are several Host fields")
         for host in hosts:
             _take_host(head, host)
+        pairs = list(head.headers.pairs)
         if head.method not in _STORED_METHODS:
-            pairs += [pair for pair in self._fields if pair[0] in _OTHER_METHOD]
-        self._take_connection(head, pairs)
+            other = _OTHER_METHOD - self._options
+            pairs += [pair for pair in self._fields if pair[0] in other]
         self._take_length(head, pairs)
         expectations = self._values("expect")
         if any(each.lower() != "100-continue" for each in expectations):
@@ -168,18 +204,7 @@ class _Special:
         # RFC 9110 section 10.1.1: one in an HTTP/1.0 request is ignored.
         head.expects = bool(expectations) and not head.is_1_0
         head.forwarded = [pair for pair in self._fields if pair[0] in _FORWARDED]
-
-    def _take_connection(self, head: Head, pairs: list[tuple[str, str]]) -> None:
-        values = self._values("connection")
-        if not values:
-            return
-        options = {each.strip(" \t").lower() for each in ",".join(values).split(",")}
-        if "close" in options:
-            head.keep_alive = False
-        elif head.is_1_0:
-            head.keep_alive = "keep-alive" in options
-        # RFC 9110 section 7.6.1: a field that is named there goes no further.
-        pairs[:] = [pair for pair in pairs if pair[0] not in options]
+        head.headers = Headers.trusted(tuple(pairs))
 
     def _take_length(self, head: Head, pairs: list[tuple[str, str]]) -> None:
         lengths = self._values("content-length")
