@@ -306,6 +306,17 @@ async def test_a_soft_purge_leaves_a_copy_for_bad_times(node, origin) -> None:
     assert status_of(response) == "n1; fwd=stale; detail=stale-if-error"
 
 
+@pytest.mark.parametrize("wish", ["max-stale", "max-stale=3600", "max-stale, only-if-cached"])
+async def test_no_wish_of_a_visitor_brings_out_what_a_soft_purge_left(node, origin, wish) -> None:
+    origin.says(200, b"older", **KEEP)
+    await node.answer(PAGE)
+    await node.purge(["site-1"], soft=True)
+    origin.says(200, b"newer", **KEEP)
+    asking = replace(PAGE, headers=Headers([("cache-control", wish)]))
+    assert node.quick(asking) is None
+    assert (await node.answer(asking)).body != b"older"
+
+
 async def test_a_purge_during_a_miss_keeps_the_older_page_out(node, origin) -> None:
     origin.says(200, b"older", **KEEP)
     origin.meanwhile = lambda: node.purge(["site-1"])

@@ -195,7 +195,9 @@ def _reuse(entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: b
         return Refuse() if wishes.only_if_cached else Validate(entry, "request")
     staleness_s = _staleness_s(entry, now)
     if heard or policy.serve_unheard:
-        advice = None if entry.rules & Rule.ONLY_AS_GRANTED else wishes.max_stale_s
+        # Who takes an old copy means an aged one, not one that a purge has made stale.
+        keeps_in = entry.stale or entry.rules & Rule.ONLY_AS_GRANTED
+        advice = None if keeps_in else wishes.max_stale_s
         too_old = wishes.max_age_s is not None and age_s > wishes.max_age_s
         if advice is not None and staleness_s <= advice and not too_old:
             return Reuse(entry)
