@@ -30,7 +30,10 @@ case "$*" in
   *ensurepip*) [ ! -e {state}/venv-is-missing ] ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip "*) exec {state}/install "$@" ;;
-  *blackstart.cli*) printf '%s\\n' "$PWD" "$@" ;;
+  *blackstart.cli*)
+    printf '%s\\n' "$PWD" "$@"
+    exec >{state}/bytecode
+    printf '%s\\n' "${{PYTHONDONTWRITEBYTECODE-unset}}" "${{PYTHONPYCACHEPREFIX-unset}}" ;;
   *) exec {python} "$@" ;;
 esac
 """
@@ -238,6 +241,24 @@ def test_it_works_through_symbolic_links(machine: Machine, tmp_path: Path) -> No
     run = machine.run(launcher=links / "two", cwd=links)
     assert (run.returncode, run.stdout.splitlines()[0]) == (0, str(links))
     assert machine.venv.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        ({}, ["unset", "unset"]),
+        ({"PYTHONDONTWRITEBYTECODE": "1"}, ["unset", "VENV/bytecode"]),
+        ({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": "/mine"}, ["unset", "/mine"]),
+        ({"PYTHONPYCACHEPREFIX": "/mine"}, ["unset", "/mine"]),
+    ],
+    ids=["nothing said", "none beside sources", "none there and a place", "a place"],
+)
+def test_compiled_modules_are_kept_in_the_environment_when_not_beside_their_sources(
+    machine: Machine, given: dict[str, str], seen: list[str]
+) -> None:
+    machine.run(**given)
+    told = (machine.state / "bytecode").read_text().replace(str(machine.venv), "VENV")
+    assert told.splitlines() == seen
 
 
 def test_uv_is_used_when_it_is_there(machine: Machine) -> None:
