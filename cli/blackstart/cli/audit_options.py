@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blackstart.cli.guard_options import option
-from blackstart.cli.ledgers import Words, must_exist, read_since
+from blackstart.cli.ledgers import Words, read_since
+from blackstart.cli.object_store import must_exist
 from blackstart.errors import UsageError
 
 if TYPE_CHECKING:

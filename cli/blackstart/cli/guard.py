@@ -140,7 +140,7 @@ async def _serve(
     async with AsyncMongoClient[dict[str, Any]](
         settings.mongodb_uri, serverSelectionTimeoutMS=5_000
     ) as client:
-        snapshots, taking = open_snapshots(recovery), seed.fork("snapshots")
+        snapshots, taking = open_snapshots(recovery, make=True), seed.fork("snapshots")
 
         async def take(database: str) -> str:
             return (await snapshots.take(client[database], clock, taking)).id

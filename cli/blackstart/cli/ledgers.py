@@ -7,7 +7,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -31,15 +30,6 @@ class Words:
 
     def counted(self, count: int) -> str:
         return f"{count:,} {self.record}{'' if count == 1 else 's'}"
-
-
-def must_exist(store: str) -> None:
-    """Opening a folder would make it. Raises: UsageError."""
-    from blackstart.errors import UsageError
-
-    path = store.removeprefix("file://")
-    if "://" not in path and not Path(path).is_dir():
-        raise UsageError(f"there is no object store at {path}", hint="see BLACKSTART_OBJECT_STORE")
 
 
 def hint_at(problems: list[LogProblem], words: Words) -> None:

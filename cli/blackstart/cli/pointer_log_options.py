@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackstart.cli.ledgers import Words, must_exist
+from blackstart.cli.ledgers import Words
+from blackstart.cli.object_store import must_exist
 
 if TYPE_CHECKING:
     from blackstart.settings import Settings

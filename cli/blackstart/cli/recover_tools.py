@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from blackstart.cli.object_store import must_exist
+
 if TYPE_CHECKING:
     from blackstart.clock import Clock
     from blackstart.control.builds import BuildService
@@ -110,6 +112,7 @@ async def _run(work: Callable[[Tools], Coroutine[Any, Any, T]]) -> tuple[T]:
 
     settings = load(Settings)
     uri, url = _named(settings)
+    must_exist(url)
     objects = ObjectStore.open(url)
     async with connect(uri, settings.database) as store:
         try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from blackstart.cli.object_store import must_exist
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from datetime import datetime
@@ -54,8 +56,11 @@ def load_settings(**options: str | None) -> RecoverySettings:
     return load(RecoverySettings, called, **given)
 
 
-def open_snapshots(settings: RecoverySettings) -> Snapshots:
-    """The snapshots in the bucket that is named. Raises: UsageError, StorageError."""
+def open_snapshots(settings: RecoverySettings, *, make: bool = False) -> Snapshots:
+    """The snapshots in the object store that is named; `make` its folder where there is none.
+
+    Raises: UsageError, StorageError.
+    """
     from blackstart.errors import UsageError
     from blackstart.recovery.snapshots import Snapshots
     from blackstart.store import ObjectStore
@@ -65,6 +70,8 @@ def open_snapshots(settings: RecoverySettings) -> Snapshots:
             "snapshots are kept in the object store, and none is named",
             hint="set BLACKSTART_OBJECT_STORE to that of the platform",
         )
+    if not make:
+        must_exist(settings.object_store)
     return Snapshots(ObjectStore.open(settings.needed_object_store()), sealer=settings.sealer())
 
 

@@ -68,7 +68,7 @@ def schedule(
 async def _schedule(settings: RecoverySettings, events: Events, *, once: bool) -> Outcome:
     from blackstart.recovery.snapshots.service import schedule_of
 
-    made = schedule_of(settings, open_snapshots(settings), events)
+    made = schedule_of(settings, open_snapshots(settings, make=True), events)
     if once:
         return await made.once()
     print(

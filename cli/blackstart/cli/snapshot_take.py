@@ -70,7 +70,7 @@ async def _take(settings: RecoverySettings) -> Snapshot:
     from blackstart.clock import WallClock
     from blackstart.seed import Seed
 
-    snapshots = open_snapshots(settings)
+    snapshots = open_snapshots(settings, make=True)
     async with open_database(settings) as store:
         with bar("reading", await _expected(store)) as progress:
             return await snapshots.take(

@@ -73,6 +73,7 @@ def place(
 ) -> Iterator[Place]:
     """An empty database and an empty bucket; the database is dropped afterwards."""
     folder = tmp_path / "bucket"
+    folder.mkdir()
     monkeypatch.setenv("BLACKSTART_MONGODB_URI", mongodb_uri)
     monkeypatch.setenv("BLACKSTART_DATABASE", DATABASE)
     monkeypatch.setenv("BLACKSTART_OBJECT_STORE", str(folder))

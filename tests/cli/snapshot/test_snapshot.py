@@ -143,6 +143,26 @@ def test_a_setting_that_is_missing_or_wrong_is_named(
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["show", "newest"], ["verify", "--all"], ["restore", "newest"], ["prune"]]
+)
+def test_an_object_store_that_is_not_there_is_told_and_not_made(
+    place: Place, arguments: list[str]
+) -> None:
+    place.folder.rmdir()
+    done = place.call("snapshot", *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert f"there is no object store at {place.folder}" in done.err
+    assert done.err.count("\n") == 1
+    assert not place.folder.exists()
+
+
+def test_the_first_snapshot_makes_the_object_store(place: Place) -> None:
+    place.folder.rmdir()
+    place.take()
+    assert len(place.json("list")) == 1
+
+
 @pytest.mark.parametrize("arguments", [["show", "no-such"], ["show", "20170202T000000000Z-000000"]])
 def test_a_snapshot_that_is_not_there_is_one_line(place: Place, arguments: list[str]) -> None:
     done = place.call("snapshot", *arguments)
