@@ -144,7 +144,8 @@ def test_a_setting_that_is_missing_or_wrong_is_named(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["show", "newest"], ["verify", "--all"], ["restore", "newest"], ["prune"]]
+    "arguments",
+    [["list"], ["show", "newest"], ["verify", "--all"], ["restore", "newest"], ["prune"]],
 )
 def test_an_object_store_that_is_not_there_is_told_and_not_made(
     place: Place, arguments: list[str]
