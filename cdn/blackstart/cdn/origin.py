@@ -15,7 +15,7 @@ from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, Unshared
 from blackstart.cdn.purges import Purges
 from blackstart.cdn.rules.decision import covers_errors, wishes_of
 from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
-from blackstart.cdn.rules.parts import joint, joint_body, partner_of
+from blackstart.cdn.rules.parts import joint, joint_body, page_of, partner_of
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import entry_of, storage_of, storage_of_post, tags_of
 from blackstart.cdn.rules.validating import (
@@ -268,14 +268,19 @@ class Origin:
             elif length != end - first:
                 storage = None  # Who knows which bytes of the page these are.
         if storage is not None:
+            plan = self.plan(response)
+            page = page_of(ask, public, storage.part)
+            if page is not None:
+                storage = replace(storage, part=None)
+                response = replace(response, headers=page.headers)
             entry = entry_of(
                 key_of(ask.host, ask.target),
                 ask,
-                public,
+                page or public,
                 storage,
                 asked_at=asked_at,
                 received_at=now,
-                plan=self.plan(response),
+                plan=plan,
             )
             if not fetch.outdates(entry.tags):
                 intake = self._cache.intake(entry, fetch, length)

@@ -77,7 +77,7 @@ def lacks(part: tuple[int, int, int]) -> Part | None:
     """What makes a part of a complete length whole, if that is one other part."""
     first, end, size = part
     if first == 0:
-        return end, size
+        return (end, size) if end < size else None
     return (0, first) if end == size else None
 
 

@@ -153,9 +153,10 @@ def covers_errors(
 ) -> bool:
     """Whether it may stand in for an origin that fails (RFC 5861 section 4).
 
-    What is an error itself covers for none: the newer one tells more.
+    What is an error itself covers for none: the newer one tells more. Nor does a
+    part: who asks the origin in its place asks for more (RFC 9111 section 3.3).
     """
-    if entry.status >= 500:
+    if entry.status >= 500 or entry.part is not None:
         return False
     if not heard and not policy.serve_unheard:
         return False

@@ -7,13 +7,23 @@ from dataclasses import replace
 
 from blackstart.cdn.fields.ranges import content_range
 from blackstart.cdn.fields.validators import etag_of, is_strong
-from blackstart.cdn.message import Headers
+from blackstart.cdn.message import Headers, Request, Response
 from blackstart.cdn.storage.entry import Entry, Part
 
 LARGEST_BYTES = 1024 * 1024
 """Parts that would be longer together stay apart: to join them costs more than it saves."""
 
 _ABOUT_PLACE = frozenset({"content-length", "content-range"})
+
+
+def page_of(request: Request, response: Response, part: Part | None) -> Response | None:
+    """The page that a part turned out to be, where it was asked for and is all there is.
+
+    RFC 9110 section 15.3.7: it is the same as a 200.
+    """
+    if part is None or "range" not in request.headers or part[:2] != (0, part[2]):
+        return None
+    return Response(200, together(Headers(), response.headers, part), response.body)
 
 
 def partner_of(entry: Entry, stored: Iterable[Entry]) -> Entry | None:
