@@ -152,6 +152,44 @@ async def test_a_visitor_s_no_cache_confirms_a_fresh_page(bench) -> None:
     assert bench.asked == 2
 
 
+RELOAD = {"cache-control": "no-cache", "pragma": "no-cache"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "body"),
+    [
+        ({"if-none-match": '"1"'}, 304, b""),
+        ({"if-none-match": '"2"'}, 200, b"page"),
+        ({"if-modified-since": "Wed, 02 Feb 2022 00:00:00 GMT"}, 304, b""),
+        ({"if-range": '"1"', "range": "bytes=0-1"}, 206, b"pa"),
+    ],
+)
+async def test_a_no_cache_that_fetch_adds_is_nobody_s_wish(bench, fields, status, body) -> None:
+    """Fetch standard, HTTP-network-or-cache fetch: to get by the browser's cache."""
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    response = await bench.visit({**RELOAD, **fields})
+    assert (response.status, response.body, bench.asked) == (status, body, 1)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        RELOAD,
+        {**RELOAD, "range": "bytes=0-1"},
+        {**RELOAD, "if-none-match": '"1"', "cache-control": "no-cache, no-store"},
+        {**RELOAD, "if-none-match": '"1"', "pragma": "x"},
+        {"cache-control": "no-cache", "if-none-match": '"1"'},
+    ],
+)
+async def test_any_other_no_cache_is_a_wish(bench, fields) -> None:
+    bench.says(200, {"cache-control": "max-age=100", "etag": '"1"'})
+    await bench.visit()
+    bench.says(304, {}, b"")
+    await bench.visit(fields)
+    assert bench.asked == 2
+
+
 async def test_a_full_answer_takes_the_stored_one_s_place(bench) -> None:
     await stale_page(bench, etag='"1"')
     bench.says(200, {"cache-control": "max-age=100", "etag": '"2"'}, b"newer")

@@ -22,6 +22,8 @@ VISITOR_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 DEMANDS = ORIGIN_CONDITIONS | frozenset({"authorization", "cache-control", "range"})
 
 _NO_WISHES = Wishes()
+# With one of these of its own, `fetch` skips the browser's cache (HTTP-network-or-cache fetch).
+_OF_SCRIPTS = VISITOR_CONDITIONS | frozenset({"if-range"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,19 @@ def status_without_answer(error: HopError, held: Entry | None) -> int:
 
 
 def wishes_of(request: Request, policy: Policy) -> Wishes:
-    """The advice in a request's Cache-Control, as far as it is taken. Pragma is not (5.4)."""
-    value = request.headers.joined("cache-control") if policy.obey_clients else None
-    return _NO_WISHES if value is None else parse_wishes(value)
+    """The advice in a request's Cache-Control, as far as it is taken. Pragma is not (5.4).
+
+    The `no-cache` that `fetch` writes into both fields of a request with
+    conditions of its own is nobody's wish: it is there to get by the browser's
+    cache. A reload has no conditions, or says `max-age=0`.
+    """
+    headers = request.headers
+    value = headers.joined("cache-control") if policy.obey_clients else None
+    if value is None:
+        return _NO_WISHES
+    if value == headers.joined("pragma") == "no-cache" and headers.has_any(_OF_SCRIPTS):
+        return _NO_WISHES
+    return parse_wishes(value)
 
 
 def _reuse(entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: bool) -> Decision:
