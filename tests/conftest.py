@@ -17,6 +17,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
+from tests.distribution import (  # noqa: F401 - pytest finds its hooks here
+    pytest_collection_modifyitems,
+    pytest_xdist_make_scheduler,
+)
 from tests.sockets import close_when_cancelled
 
 from blackstart.builder.build import Builder
@@ -72,16 +76,6 @@ LOST = {"migrated": True}
 """What a deploy's metadata is after the bad migration."""
 
 _database_numbers = itertools.count(1)
-
-COSTLY = ("up", "days", "guard")
-"""Fixtures of whole processes, each made once: all tests that use one run in the same worker."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for name in COSTLY:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
 
 
 class ManualClock(Clock):

@@ -10,8 +10,8 @@ from blackstart.cli.test import test as run_tests
 @pytest.mark.parametrize(
     ("given", "becomes"),
     [
-        ([], ["-n", "5", "--dist", "loadgroup", "-q"]),
-        (["-v"], ["-n", "5", "--dist", "loadgroup", "-v"]),
+        ([], ["-n", "5", "--dist", "loadfile", "-q"]),
+        (["-v"], ["-n", "5", "--dist", "loadfile", "-v"]),
         (["-x"], ["-q", "-x"]),
         (["-m", "slow"], ["-q", "-m", "slow"]),
         (["tests/cdn", "-q"], ["tests/cdn", "-q"]),

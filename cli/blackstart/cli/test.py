@@ -24,7 +24,7 @@ def test(
     if not any(argument.startswith(("-q", "--quiet", "-v", "--verbose")) for argument in arguments):
         arguments.insert(0, "-q")
     if _is_whole_run(pytest_args or []):
-        arguments[:0] = ["-n", str(_workers()), "--dist", "loadgroup"]
+        arguments[:0] = ["-n", str(_workers()), "--dist", "loadfile"]
     os.chdir(_checkout())
     # pytest takes this process's place, so that signals and its exit code are its own business.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "pytest", *arguments])
