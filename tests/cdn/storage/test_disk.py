@@ -219,7 +219,7 @@ async def test_a_purge_is_in_the_index_when_it_returns(opened, stored, tmp_path)
         for end in ("", "-wal"):
             shutil.copy(tmp_path / "cache" / f"index.sqlite{end}", f"{copy}{end}")
         database = sqlite3.connect(copy)
-        rows = database.execute("SELECT key, stale FROM entries ORDER BY number").fetchall()
+        rows = database.execute("SELECT key, sum < 0 FROM entries ORDER BY number").fetchall()
         database.close()
         assert rows == [(kept.key, 0), (soft.key, 1)]
         assert len(body_files(tmp_path)) == 2
@@ -451,6 +451,35 @@ async def test_an_index_damaged_on_disk_costs_entries_and_nothing_else(
     with capture_logs():
         async with opened() as cache:
             assert cache.lookup(fresh.key)
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b"selecting TEXT", b"\xf3electing TEXT"),
+        (b'etag: "1"\r\n', b'etag: "3"\r\n'),
+        (b'["site-1"]', b'["site-3"]'),
+        (b"opening1", b"openingq"),
+    ],
+    ids=["schema", "head", "tags", "run"],
+)
+async def test_damage_in_an_index_that_is_in_order_for_sqlite_is_seen(
+    opened, stored, tmp_path, written, damaged
+) -> None:
+    async with opened() as cache:
+        stored(cache)
+    path = tmp_path / "cache" / "index.sqlite"
+    data = path.read_bytes()
+    assert written in data
+    path.write_bytes(data.replace(written, damaged))
+    with capture_logs() as logs:
+        async with opened() as cache:
+            assert await cache.find(KEY) == ()
+            assert await cache.purge(["site-1"]) == 0
+            fresh = stored(cache, f"{KEY}fresh")
+    assert [line["event"] for line in logs if line["event"].endswith("is begun anew")]
+    async with opened() as cache:
+        assert cache.lookup(fresh.key)
 
 
 async def test_a_freshened_entry_whose_body_was_not_written_leaves_no_row(opened, stored) -> None:

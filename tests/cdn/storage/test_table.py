@@ -48,6 +48,49 @@ def test_a_row_holds_all_of_an_entry(path, make_entry) -> None:
     assert [values(entry) for _, entry in batch] == [values(plain), values(rich)]
 
 
+OTHERS = {
+    "number": 9,
+    "key": "a.example /other",
+    "selecting": '[["accept", "x"]]',
+    "status": 203,
+    "head": b'etag: "3"\r\n',
+    "size": 5,
+    "part": "[0, 4, 9]",
+    "stored_at": 1_486_000_001.0,
+    "initial_age_s": 1.0,
+    "lifetime_s": 61.0,
+    "stale_if_error_s": None,
+    "stale_while_revalidate_s": "none",
+    "rules": b"5",
+    "tags": '["site-3"]',
+    "plan": "gree",
+    "sum": 1,
+}
+
+
+@pytest.mark.parametrize("column", OTHERS)
+def test_a_row_that_is_not_as_it_was_written_is_damage(path, make_entry, column) -> None:
+    fill(path, (1, make_entry(stale=True)))
+    database = sqlite3.connect(path)
+    assert list(OTHERS) == [row[1] for row in database.execute("PRAGMA table_info(entries)")]
+    database.execute(f"UPDATE entries SET {column} = ?", [OTHERS[column]])
+    database.commit()
+    database.close()
+    with pytest.raises(sqlite3.DatabaseError, match="is no entry"):
+        read_all(path, 10)
+
+
+def test_a_row_that_was_marked_stale_is_as_it_was_written(path, make_entry) -> None:
+    fill(path, (1, make_entry()), (2, make_entry("b /", stale=True)), (3, make_entry("c /")))
+    table = Table.open(path)
+    table.begin(durable=False)
+    table.mark_stale([1, 2])
+    table.mark_stale_before(3)
+    table.commit()
+    table.close()
+    assert [entry.stale for _, entry in read_all(path, 9)[0]] == [True, True, False]
+
+
 def test_a_page_and_what_is_older_than_a_number_can_be_asked_for(path, make_entry) -> None:
     fill(path, (1, make_entry("a /")), (2, make_entry("b /")), (3, make_entry("a /")))
     table = Table.open(path)

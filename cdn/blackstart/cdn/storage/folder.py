@@ -106,7 +106,7 @@ class Folder:
         """Number this run past all earlier ones, also those that a new index knows nothing of."""
         try:
             used = [int(path.name) for path in self._bodies.iterdir() if path.name.isdecimal()]
-            opening = max([int(table.value("opening") or 0), *used]) + 1
+            opening = max([_opening_of(table), *used]) + 1
             position = table.value("position")
             table.begin(durable=True)
             table.set("opening", opening)
@@ -115,6 +115,14 @@ class Folder:
             table.close()
             raise
         return table, opening, position
+
+
+def _opening_of(table: Table) -> int:
+    """The number of the last run that the index knows of. Raises: sqlite3.Error"""
+    value = table.value("opening") or "0"
+    if not (value.isascii() and value.isdigit()):
+        raise sqlite3.DatabaseError(f"the number of its last run is {value!r}")
+    return int(value)
 
 
 def _remove_if_empty(folder: Path) -> None:

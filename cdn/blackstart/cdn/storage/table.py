@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import struct
 import threading
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,14 @@ log = structlog.get_logger(__name__)
 
 Row = tuple[Any, ...]
 APPLICATION_ID = 0x626C6B73
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY, key TEXT, selecting TEXT, status INTEGER, head BLOB, size INTEGER,
     part TEXT, stored_at REAL, initial_age_s REAL, lifetime_s REAL, stale_if_error_s REAL,
-    stale_while_revalidate_s REAL, rules INTEGER, tags TEXT, plan TEXT, stale INTEGER
+    stale_while_revalidate_s REAL, rules INTEGER, tags TEXT, plan TEXT, sum INTEGER
 );
 CREATE INDEX entries_by_key ON entries (key);
 CREATE TABLE named (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -38,9 +40,12 @@ _CHANGE = """
 UPDATE entries SET
     key = ?, selecting = ?, status = ?, head = ?, size = ?, part = ?, stored_at = ?,
     initial_age_s = ?, lifetime_s = ?, stale_if_error_s = ?, stale_while_revalidate_s = ?,
-    rules = ?, tags = ?, plan = ?, stale = ?
+    rules = ?, tags = ?, plan = ?, sum = ?
 WHERE number = ?
 """
+# See `_sum_of`.
+_MARK_STALE = "UPDATE entries SET sum = -abs(sum)"
+_NUMBERS = struct.Struct("<4q5d")
 _BATCH = 500
 _CACHE_KIB = 256
 
@@ -106,8 +111,8 @@ class Table:
 
     def value(self, name: str) -> str | None:
         """A named value, or None."""
-        row = self._database.execute("SELECT value FROM named WHERE name = ?", [name]).fetchone()
-        return None if row is None else str(row[0])
+        rows = self._read("SELECT value FROM named WHERE name = ?", [name])
+        return str(rows[0][0]) if rows else None
 
     def begin(self, *, durable: bool) -> None:
         """Start a transaction; a durable one is on the disk, with all before it, when it ends.
@@ -151,7 +156,10 @@ class Table:
 
     def _read(self, query: str, arguments: list[Any]) -> list[Row]:
         with self._turn:
-            return self._database.execute(query, arguments).fetchall()
+            try:
+                return self._database.execute(query, arguments).fetchall()
+            except UnicodeDecodeError as error:  # Of a column's name, where the schema is damaged.
+                raise sqlite3.DatabaseError(f"the schema is damaged: {error}") from error
 
     def put(self, rows: Iterable[Row]) -> None:
         self._database.executemany(_INSERT, rows)
@@ -167,11 +175,11 @@ class Table:
 
     def mark_stale(self, numbers: Iterable[int]) -> None:
         self._database.executemany(
-            "UPDATE entries SET stale = 1 WHERE number = ?", [(number,) for number in numbers]
+            f"{_MARK_STALE} WHERE number = ?", [(number,) for number in numbers]
         )
 
     def mark_stale_before(self, number: int) -> None:
-        self._database.execute("UPDATE entries SET stale = 1 WHERE number < ?", [number])
+        self._database.execute(f"{_MARK_STALE} WHERE number < ?", [number])
 
     def delete_pages_before(self, keys: Iterable[str], number: int) -> None:
         self._database.executemany(
@@ -206,7 +214,7 @@ class Reader:
 
 def row_of(number: int, entry: Entry) -> Row:
     """An entry as a row."""
-    return (
+    row = (
         number,
         entry.key,
         json.dumps(entry.selecting) if entry.selecting else "[]",
@@ -222,8 +230,21 @@ def row_of(number: int, entry: Entry) -> Row:
         entry.rules,
         json.dumps(entry.tags),
         entry.plan,
-        int(entry.stale),
     )
+    total = _sum_of(row)
+    return *row, -total if entry.stale else total
+
+
+def _sum_of(row: Row) -> int:
+    """The checksum of a row's other columns: SQLite has none, and reads a flipped bit as it is.
+
+    It is above 0, and kept negative where the entry is stale, so that no flipped bit makes that
+    one fresh. Raises: TypeError, ValueError, struct.error when a column has the wrong type.
+    """
+    number, key, selecting, status, head, size, part, *times, rules, tags, plan = row
+    texts = "\0".join((key, selecting, part, tags, plan)).encode("utf-8", "surrogatepass")
+    numbers = _NUMBERS.pack(number, status, size, rules, *times)
+    return 1 + zlib.crc32(head, zlib.crc32(texts, zlib.crc32(numbers)))
 
 
 def set_aside(path: Path) -> None:
@@ -254,13 +275,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _entry_of(row: Row, texts: dict[str, Any]) -> tuple[int, Entry]:
     """An entry from its row; `texts` remembers what was read, for many rows are alike.
 
-    Raises: sqlite3.DatabaseError when the row holds what no entry has.
+    Raises: sqlite3.DatabaseError when the row is not as it was written.
     """
-    number, key, selecting, status, head, size, part, *numbers, rules, tags, plan, stale = row
+    *columns, total = row
+    number, key, selecting, status, head, size, part, *times, rules, tags, plan = columns
     try:
-        stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s = numbers
-        if type(head) is not bytes or type(key) is not str or type(size) is not int:
-            raise TypeError("a column has the wrong type")
+        if abs(total) != _sum_of(tuple(columns)):
+            raise ValueError("its checksum is another")
+        stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s = times
         entry = Entry(
             key,
             ()
@@ -278,8 +300,8 @@ def _entry_of(row: Row, texts: dict[str, Any]) -> tuple[int, Entry]:
             rules,
             texts.get(tags) or texts.setdefault(tags, tuple(json.loads(tags))),
             str(texts.setdefault(plan, plan)),
-            bool(stale),
+            total < 0,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, struct.error) as error:
         raise sqlite3.DatabaseError(f"row {number} is no entry: {error}") from error
     return number, entry
