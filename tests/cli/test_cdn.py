@@ -209,8 +209,10 @@ def test_warming_tells_what_became_of_each_page(call: Call, node: FakeApi, tmp_p
         "/new": "shield; hit, n1; fwd=uri-miss; fwd-status=200; stored",
         "/held": "n1; hit; ttl=5",
         "/confirmed": "n1; fwd=stale; fwd-status=304",
-        "/private": "shield; hit; ttl=3, n1; fwd=uri-miss; fwd-status=200",
+        "/private": "shield; hit; ttl=3, n1; fwd=uri-miss; fwd-status=200; detail=private",
+        "/undeclared": 'n1; fwd=stale; stored; detail=no-lifetime; key="a /x,y;hit"',
         "/stranger": "",
+        "/stranger-still": "?; hit",
     }
     for path, status in said.items():
         node.answer(f"GET {path}", b"x", 200, cache_status=status)
@@ -219,7 +221,9 @@ def test_warming_tells_what_became_of_each_page(call: Call, node: FakeApi, tmp_p
     pages.write_text("# all\n\n" + "\n".join([*said, "/gone", "/new"]) + "\n")
     warmed = call("cdn", "warm", str(pages), "-H", "Accept-Language: de")
     assert warmed.code == 1
-    assert warmed.out == "1 stored, 2 held already, 2 not stored, 1 failed\n"
+    assert warmed.out == (
+        "2 stored (no-lifetime 1), 2 held already, 3 not stored (private 1), 1 failed\n"
+    )
     assert warmed.err == f"failed: {node.url.removeprefix('http://')}/gone: 404\n"
     assert sorted(node.asked[1:]) == sorted(f"GET {path}" for path in [*said, "/gone"])
     assert {each["accept-language"] for each in node.fields[1:]} == {"de"}

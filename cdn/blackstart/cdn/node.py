@@ -366,7 +366,12 @@ class Node:
             entry, response = outcome.entry, outcome.response
             self._missed(entry.plan, collapsed)
             status = self._status.forwarded(
-                key, reason, response.status, stored=outcome.stored(collapsed), collapsed=collapsed
+                key,
+                reason,
+                response.status,
+                stored=outcome.stored(collapsed),
+                collapsed=collapsed,
+                detail=outcome.detail,
             )
             fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:
@@ -385,7 +390,7 @@ class Node:
             return await self._from_failure(request, key, held, outcome, reason, collapsed, now)
         plan = self._origin.plan(outcome.response)
         self._missed(plan, collapsed)
-        status = self._status.forwarded(key, reason, outcome.response.status)
+        status = self._status.forwarded(key, reason, outcome.response.status, detail=outcome.detail)
         answer = await from_origin(request, outcome.response, ("cache-status", status))
         return self._counted(answer, plan)
 
@@ -461,7 +466,8 @@ class Node:
         self._complaints.warn(host=request.host, error=str(error))
         self._missed(self.cache.plan(None), collapsed)
         refusal = no_answer(self.name, status or error.status, "no answer from the origin")
-        return self._own(refusal, self._status.forwarded(key, reason, collapsed=collapsed))
+        told = self._status.forwarded(key, reason, collapsed=collapsed, detail=error.kind)
+        return self._own(refusal, told)
 
     def _own(self, response: Response, status: str) -> Response:
         return replace(response, headers=response.headers.plus(("cache-status", status)))

@@ -17,7 +17,7 @@ from blackstart.cdn.rules.decision import covers_errors, wishes_of
 from blackstart.cdn.rules.invalidating import key_of, keys_made_invalid
 from blackstart.cdn.rules.parts import joint, joint_body, page_of, partner_of
 from blackstart.cdn.rules.policy import Policy
-from blackstart.cdn.rules.storing import entry_of, storage_of, storage_of_post, tags_of
+from blackstart.cdn.rules.storing import Storage, entry_of, judge, storage_of_post, tags_of
 from blackstart.cdn.rules.validating import (
     completes,
     completion_of,
@@ -259,15 +259,15 @@ class Origin:
     ) -> Outcome:
         """Begin to store what came, if that may be."""
         public = self.public(response)
-        storage = storage_of(ask, response, now, self.policy)
+        storage = judge(ask, response, now, self.policy)
         length = announced_bytes(response)
-        if storage is not None and storage.part is not None:
+        if isinstance(storage, Storage) and storage.part is not None:
             first, end, _ = storage.part
             if length is None:
                 length = end - first
             elif length != end - first:
-                storage = None  # Who knows which bytes of the page these are.
-        if storage is not None:
+                storage = "content-range"  # Who knows which bytes of the page these are.
+        if isinstance(storage, Storage):
             plan = self.plan(response)
             page = page_of(ask, public, storage.part)
             if page is not None:
@@ -288,9 +288,10 @@ class Origin:
                 own = [pair for pair in public.headers if pair[0] in storage.unkept_fields]
                 leader = None if is_whole else intake.follow()
                 return Kept(entry, intake, response, leader, tuple(own))
+            storage = "purged"
         if held is not None and _supersedes(ask, response):
             self._cache.drop([held])
-        return Failed(public) if response.status >= 500 else Unshared(public)
+        return Failed(public) if response.status >= 500 else Unshared(public, storage)
 
     async def pass_on(self, request: Request, invalidate: Callable[[list[str]], None]) -> Response:
         """Send a request that nothing stored can answer, and have `invalidate` what it changed.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from blackstart.cdn.fields.vary import matches
 from blackstart.cdn.message import Request, Response, close_body
+from blackstart.cdn.rules.storing import misgiving
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.storage.intake import Follower, Intake
 from blackstart.errors import HopError
@@ -29,6 +30,11 @@ class Kept:
         """Whether this visitor's request fills the cache: a body beyond its bounds does not."""
         return self.intake.keeps and not collapsed
 
+    @property
+    def detail(self) -> str:
+        """What keeps it from answering others from the cache, in one word; blank for nothing."""
+        return misgiving(self.entry) if self.intake.keeps else "too-long"
+
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
@@ -44,9 +50,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Unshared:
-    """An answer for one visitor only."""
+    """An answer for one visitor only, and in one word why; blank where that is plain."""
 
     response: Response
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import http_sf
 import httpx2
 
 from blackstart.cli.api_client import is_here
@@ -21,10 +24,13 @@ TOLD = 10
 
 
 class Warming:
-    """Counts, by what the node says about each page in Cache-Status."""
+    """Counts, by what the node says about each page in Cache-Status, and by its `detail`."""
 
     def __init__(self, address: str, pages: list[Page], fields: dict[str, str]) -> None:
-        self.stored = self.held = self.kept_out = self.failed = 0
+        self.stored: Counter[str] = Counter()
+        self.held: Counter[str] = Counter()
+        self.kept_out: Counter[str] = Counter()
+        self.failed = 0
         self._address = address
         self._pages = pages
         self._fields = fields
@@ -48,8 +54,8 @@ class Warming:
 
     def __str__(self) -> str:
         return (
-            f"{self.stored} stored, {self.held} held already, "
-            f"{self.kept_out} not stored, {self.failed} failed"
+            f"{_told(self.stored, 'stored')}, {_told(self.held, 'held already')}, "
+            f"{_told(self.kept_out, 'not stored')}, {self.failed} failed"
         )
 
     async def _visit_all(
@@ -82,17 +88,31 @@ class Warming:
         if response.status_code >= 400:
             self._fail(page, f"{response.status_code}")
             return
-        # The field's last member is of the last cache (RFC 9211 section 2): the node.
-        status = (response.headers.get("cache-status") or "").rpartition(",")[2]
-        words = {word.strip() for word in status.split(";")}
-        if "stored" in words:
-            self.stored += 1
-        elif words & {"hit", "collapsed", "fwd-status=304"}:
-            self.held += 1
+        said = _last_member(response.headers.get("cache-status") or "")
+        if "stored" in said:
+            which = self.stored
+        elif "hit" in said or "collapsed" in said or said.get("fwd-status") == 304:
+            which = self.held
         else:
-            self.kept_out += 1
+            which = self.kept_out
+        which[str(said.get("detail", ""))] += 1
 
     def _fail(self, page: Page, reason: str) -> None:
         self.failed += 1
         if self.failed <= TOLD:
             err.print(plain(f"failed: {page}: {reason}"), markup=False, soft_wrap=True)
+
+
+def _last_member(field: str) -> dict[str, Any]:
+    """What the last cache says of an answer (RFC 9211 section 2): that is the node."""
+    try:
+        members: Any = http_sf.parse(field.encode(), tltype="list")
+    except http_sf.StructuredFieldError:
+        return {}
+    return dict(members[-1][1]) if members else {}
+
+
+def _told(counts: Counter[str], what: str) -> str:
+    """How many, and of those that the node says something about, how many of each."""
+    details = [f"{detail} {count}" for detail, count in sorted(counts.items()) if detail]
+    return f"{counts.total()} {what}" + (f" ({', '.join(details)})" if details else "")

@@ -54,28 +54,41 @@ class Storage:
 def storage_of(
     request: Request, response: Response, received_at: float, policy: Policy
 ) -> Storage | None:
-    """Whether and how a shared cache may store the answer to `request` (section 3).
+    """Whether and how a shared cache may store the answer to `request` (section 3)."""
+    judged = judge(request, response, received_at, policy)
+    return judged if isinstance(judged, Storage) else None
+
+
+def judge(
+    request: Request, response: Response, received_at: float, policy: Policy
+) -> Storage | str:
+    """How the answer to `request` may be stored, or in one word why it may not.
 
     Only answers to GET without content are stored. `Vary: *` never fits a later request, so
     that it is not worth storing (section 4.1).
     """
-    if request.method != "GET" or request.body or not 200 <= response.status <= 599:
-        return None
-    if response.status in ABOUT_THE_REQUEST:
-        return None
+    if request.method != "GET":
+        return "head" if request.method == "HEAD" else "method"
+    if request.body:
+        return "content"
+    if response.status in ABOUT_THE_REQUEST or not 200 <= response.status <= 599:
+        return "status"
     headers = response.headers
     directives = directives_of(headers, policy.targeted)
-    if _forbidden(request, response, directives, policy):
-        return None
+    forbidden = _forbidden(request, response, directives, policy)
+    if forbidden is not None:
+        return forbidden
     vary = vary_of(headers)
+    if vary is None:
+        return "vary"
     fresh_s = lifetime_s(response.status, headers, directives, received_at, policy)
-    if vary is None or (fresh_s is None and response.status not in HEURISTIC):
-        return None
+    if fresh_s is None and response.status not in HEURISTIC:
+        return "no-lifetime"
     part = None
     if response.status == 206:
         part = parse_content_range(headers.get("content-range") or "")
         if part is None:
-            return None
+            return "content-range"
     storage = Storage(
         fresh_s or 0.0,
         _stale_if_error_s(directives, policy),
@@ -85,7 +98,7 @@ def storage_of(
         directives.unkept_fields,
         part,
     )
-    return storage if _is_of_use(storage, headers) else None
+    return storage if _is_of_use(storage, headers) else "no-validator"
 
 
 def storage_of_post(
@@ -144,6 +157,15 @@ def entry_of(
     )
 
 
+def misgiving(entry: Entry) -> str:
+    """In one word, why an entry that is just being stored will answer nobody by itself, if so."""
+    if entry.rules & Rule.VALIDATE:
+        return "no-cache"
+    if entry.lifetime_s <= 0:
+        return "no-lifetime"
+    return "aged" if entry.initial_age_s >= entry.lifetime_s else ""
+
+
 def tags_of(headers: Headers) -> tuple[str, ...]:
     """The Cache-Tag list, in lower case, each tag once."""
     value = headers.joined("cache-tag")
@@ -155,21 +177,22 @@ def tags_of(headers: Headers) -> tuple[str, ...]:
 
 def _forbidden(
     request: Request, response: Response, directives: Directives, policy: Policy
-) -> bool:
+) -> str | None:
+    """What forbids to store it; None: nothing does."""
     if directives.must_understand and response.status not in UNDERSTOOD:
-        return True
+        return "must-understand"
     if directives.no_store and not directives.must_understand:
-        return True
+        return "no-store"
     wishes = request.headers.joined("cache-control")
     if policy.obey_clients and wishes is not None and parse_wishes(wishes).no_store:
-        return True
+        return "request-no-store"
     if "authorization" in request.headers and not directives.allows_authorized:
-        return True
+        return "authorization"
     if directives.private:
-        return True
+        return "private"
     # Without the origin's own word a cookie is one visitor's (RFC 9111 section 7.3).
     explicit = is_explicit(response.headers, directives) or directives.public
-    return "set-cookie" in response.headers and not explicit
+    return "set-cookie" if "set-cookie" in response.headers and not explicit else None
 
 
 def _is_of_use(storage: Storage, headers: Headers) -> bool:
