@@ -26,6 +26,7 @@ def told(response: Response) -> dict[str, object]:
         ({"cache_control": "private, max-age=9"}, "private"),
         ({"cache_control": "max-age=9", "vary": "*"}, "vary"),
         ({"set_cookie": "a=b"}, "set-cookie"),
+        ({}, "no-validator"),
         ({"cache_control": "no-cache"}, "no-validator"),
         ({"cache_control": "max-age=0, must-revalidate"}, "no-validator"),
         ({"cdn_cache_control": "no-store", "cache_control": "max-age=9"}, "no-store"),
@@ -70,7 +71,7 @@ async def test_the_request_may_be_why(node, origin, request_, word) -> None:
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
-        ({}, "no-lifetime"),
+        ({"etag": '"1"'}, "no-lifetime"),
         ({"cache_control": "max-age=0", "etag": '"1"'}, "no-lifetime"),
         ({"cache_control": "no-cache, max-age=9", "etag": '"1"'}, "no-cache"),
         ({"cache_control": "max-age=9", "age": "9"}, "aged"),

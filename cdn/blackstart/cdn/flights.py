@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from blackstart.cdn.fields.vary import Selecting
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Confirmed, Kept, Outcome, Unshared, give_up
+from blackstart.cdn.outcome import Confirmed, Kept, Outcome, give_up, is_shared
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock
@@ -120,9 +120,9 @@ class Flights:
         fetch = self._cache.begin(slot[0])
         try:
             outcome = await self._origin.ask(flight.request, flight.held, fetch)
+            if not is_shared(outcome) and self._by_slot.get(slot) is flight:
+                self._note_private(slot[0])
             if not isinstance(outcome, Kept):
-                if isinstance(outcome, Unshared) and self._by_slot.get(slot) is flight:
-                    self._note_private(slot[0])
                 flight.settle(outcome)
             elif isinstance(outcome.response.body, bytes):
                 outcome.intake.write(outcome.response.body)

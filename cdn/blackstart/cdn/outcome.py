@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from blackstart.cdn.fields.vary import matches
 from blackstart.cdn.message import Request, Response, close_body
+from blackstart.cdn.rules.decision import is_for_others
 from blackstart.cdn.rules.storing import misgiving
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.storage.intake import Follower, Intake
@@ -81,11 +82,20 @@ async def give_up(outcome: Outcome | None) -> None:
 Outcome = Kept | Confirmed | Unshared | Failed
 
 
+def is_shared(outcome: Outcome) -> bool:
+    """Whether what one visitor waited for may answer any other."""
+    if isinstance(outcome, Kept | Confirmed):
+        return is_for_others(outcome.entry)
+    return isinstance(outcome, Failed)
+
+
 def serves(outcome: Outcome, request: Request) -> bool:
-    """Whether what one visitor waited for also answers another."""
+    """Whether what one visitor waited for also answers this other one."""
+    if not is_shared(outcome):
+        return False
     if isinstance(outcome, Kept):
         fits = matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
         return fits and (outcome.leader is None or outcome.intake.joinable)
     if isinstance(outcome, Confirmed):
         return matches(outcome.entry.selecting, request.headers)
-    return isinstance(outcome, Failed)
+    return True

@@ -150,6 +150,18 @@ def is_fresh(entry: Entry, now: float) -> bool:
     )
 
 
+def is_for_others(entry: Entry) -> bool:
+    """Whether it may also answer those who asked while it was under way (section 4).
+
+    That is a reuse: what has to be confirmed each time, or was never fresh, is for
+    the one visitor who caused it. A lifetime that was over on arrival will do, or
+    a slow origin would be asked by everybody at once.
+    """
+    if entry.rules & Rule.VALIDATE:
+        return False
+    return entry.lifetime_s > 0 or entry.stale_while_revalidate_s > 0
+
+
 def covers_errors(
     entry: Entry, now: float, wishes: Wishes, policy: Policy, *, heard: bool = True
 ) -> bool:

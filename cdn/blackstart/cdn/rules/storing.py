@@ -33,7 +33,8 @@ class Rule(IntFlag):
     VALIDATE = 1
     """Never reused without the origin's consent: no-cache (section 5.2.2.4)."""
     ONLY_AS_GRANTED = 2
-    """Stale in no window but one that the origin itself gave beside s-maxage (section 4.2.4)."""
+    """Stale in no window but one that the origin itself gave: beside s-maxage, or where it
+    says nothing else of how long the response may be kept (section 4.2.4)."""
     AUTHORIZED = 4
     """May answer requests with Authorization (section 3.5)."""
 
@@ -91,9 +92,9 @@ def judge(
             return "content-range"
     storage = Storage(
         fresh_s or 0.0,
-        _stale_if_error_s(directives, policy),
+        _stale_if_error_s(directives, policy, is_silent=fresh_s is None),
         0.0 if directives.forbids_stale else float(directives.stale_while_revalidate_s or 0),
-        _rules(directives),
+        _rules(directives, is_silent=fresh_s is None),
         vary,
         directives.unkept_fields,
         part,
@@ -204,24 +205,25 @@ def _is_of_use(storage: Storage, headers: Headers) -> bool:
     return storage.lifetime_s + storage.stale_if_error_s + storage.stale_while_revalidate_s > 0
 
 
-def _stale_if_error_s(directives: Directives, policy: Policy) -> float:
+def _stale_if_error_s(directives: Directives, policy: Policy, *, is_silent: bool) -> float:
     """How long past its lifetime it may cover for an error (RFC 5861 section 4).
 
     s-maxage implies proxy-revalidate (RFC 9111 section 5.2.2.10), unless the
-    origin grants the use of stale copies in the same breath.
+    origin grants the use of stale copies in the same breath. What `is_silent`
+    about its lifetime may be anybody's own page, and stands in for none.
     """
     if directives.forbids_stale:
         return 0.0
     if directives.stale_if_error_s is not None:
         return float(directives.stale_if_error_s)
-    return 0.0 if directives.s_maxage_s is not None else policy.stale_if_error_s
+    return 0.0 if is_silent or directives.s_maxage_s is not None else policy.stale_if_error_s
 
 
-def _rules(directives: Directives) -> Rule:
+def _rules(directives: Directives, *, is_silent: bool) -> Rule:
     rules = Rule(0)
     if directives.no_cache:
         rules |= Rule.VALIDATE
-    if directives.forbids_stale or directives.s_maxage_s is not None:
+    if is_silent or directives.forbids_stale or directives.s_maxage_s is not None:
         rules |= Rule.ONLY_AS_GRANTED
     if directives.allows_authorized:
         rules |= Rule.AUTHORIZED
