@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from prometheus_client.registry import Collector
 
-from blackstart.control.api import ApiContext, api_router
+from blackstart.control.api import ApiContext, api_routes
 from blackstart.control.desk import Desk
 from blackstart.control.document import DocumentedApi
 from blackstart.control.front import put_in_front
@@ -50,6 +50,6 @@ def control_app(
         collectors=collectors,
         checks={"object store": desk.objects.ping},
     )
-    app.include_router(api_router(ApiContext(desk, access, api_safeguards)))
-    app.include_router(pages_router(desk, pages_safeguards))
+    app.router.routes += api_routes(ApiContext(desk, access, api_safeguards))
+    app.router.routes += pages_router(desk, pages_safeguards).routes
     return app

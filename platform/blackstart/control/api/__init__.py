@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from starlette.routing import BaseRoute
 
 from blackstart.control.api.accounts import accounts_router, integrations_router
 from blackstart.control.api.builds import builds_router
@@ -12,15 +12,17 @@ from blackstart.control.api.files import files_router
 from blackstart.control.api.hooks import calls_router, hooks_router
 from blackstart.control.api.purge import purge_router
 from blackstart.control.api.sites import sites_router
-from blackstart.control.paths import API_PREFIX
 
-__all__ = ["ApiContext", "api_router"]
+__all__ = ["ApiContext", "api_routes"]
 
 
-def api_router(api: ApiContext) -> APIRouter:
-    """All endpoints, to be mounted at the root."""
-    router = APIRouter()
-    for part in (
+def api_routes(api: ApiContext) -> list[BaseRoute]:
+    """All endpoints, for the root.
+
+    They go into an application as they are: a router that is included has each of its
+    routes made a second time, by the first request.
+    """
+    parts = (
         sites_router,
         deploys_router,
         files_router,
@@ -28,8 +30,7 @@ def api_router(api: ApiContext) -> APIRouter:
         hooks_router,
         purge_router,
         accounts_router,
-    ):
-        router.include_router(part(api), prefix=API_PREFIX)
-    router.include_router(calls_router(api))
-    router.include_router(integrations_router(api))
-    return router
+        calls_router,
+        integrations_router,
+    )
+    return [route for part in parts for route in part(api).routes]

@@ -11,6 +11,7 @@ from blackstart.control.access import Access
 from blackstart.control.bodies import StrictRoute
 from blackstart.control.desk import Desk
 from blackstart.control.links import Links
+from blackstart.control.paths import API_PREFIX
 from blackstart.control.problems import problem_responses
 from blackstart.control.views import Views
 from blackstart.model import Scope
@@ -39,5 +40,10 @@ class ApiContext:
         return Depends(self.access.needs(scope))
 
     def router(self, tag: str) -> APIRouter:
-        """An empty router; its answers to errors are in the OpenAPI document."""
-        return APIRouter(tags=[tag], route_class=StrictRoute, responses=problem_responses(*ALWAYS))
+        """An empty router below /api/v1; its answers to errors are in the OpenAPI document."""
+        return APIRouter(
+            prefix=API_PREFIX,
+            tags=[tag],
+            route_class=StrictRoute,
+            responses=problem_responses(*ALWAYS),
+        )
