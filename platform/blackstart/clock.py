@@ -65,6 +65,14 @@ class Clock(ABC):
         return _EPOCH + timedelta(milliseconds=int(self.time() * 1000))
 
 
+def is_paused(now: float, until: float, pause_s: float) -> bool:
+    """Whether a pause of `pause_s` seconds that ends at `until` is still on.
+
+    A clock that was set back makes it at most twice as long, and does not keep it on for hours.
+    """
+    return until - 2 * pause_s < now < until
+
+
 class WallEvent:
     """`Event` over asyncio's."""
 

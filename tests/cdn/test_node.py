@@ -116,7 +116,8 @@ async def test_an_answer_for_one_is_not_given_to_those_who_waited(node, origin) 
     assert sorted(answer.body for answer in answers) == [b"0", b"1", b"2", b"3"]
 
 
-async def test_nobody_waits_twice_for_what_is_private(node, origin, clock) -> None:
+@pytest.mark.parametrize("later_s", [11, pytest.param(-3600, id="the clock is set back")])
+async def test_nobody_waits_twice_for_what_is_private(node, origin, clock, later_s) -> None:
     origin.says(200, b"mine", cache_control="private")
     await node.answer(PAGE)
     origin.meanwhile = asyncio.Barrier(3).wait
@@ -124,7 +125,7 @@ async def test_nobody_waits_twice_for_what_is_private(node, origin, clock) -> No
         await asyncio.gather(*(node.answer(PAGE) for _ in range(3)))
     origin.meanwhile = None
     origin.says(200, b"ours", **KEEP)
-    clock.advance(11)
+    clock.advance(later_s)
     await asyncio.gather(*(node.answer(PAGE) for _ in range(3)))
     assert len(origin.requests) == 1 + 3 + 1, "later it is tried again"
 

@@ -185,6 +185,17 @@ async def test_a_refused_or_unfinished_message_prolongs_nothing(clock, store) ->
     assert purges.heard
 
 
+async def test_what_a_clock_that_is_set_back_adds_to_a_lease_ends_with_the_next_message(
+    clock, store
+) -> None:
+    purges = Purges(clock, store, lease_s=LEASE_S)
+    await purges.obey(message("0", lease_s=LEASE_S, token=purges.token()))
+    clock.advance(-3600)
+    await purges.obey(message("0", lease_s=LEASE_S, token=purges.token()))
+    clock.advance(LEASE_S)
+    assert not purges.heard
+
+
 async def test_a_first_lease_binds_a_node_that_had_none(purges) -> None:
     await purges.obey(message("0", "1", lease_s=LEASE_S))
     assert not purges.heard

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from blackstart.clock import Clock
+from blackstart.clock import Clock, is_paused
 
 PAUSE_S = 1.0
 
@@ -25,8 +25,7 @@ class Complaints:
     def warn(self, **fields: object) -> None:
         """Write it, or count it for the next line."""
         now = self._clock.time()
-        # A clock that was set back must not silence it.
-        if self._due_at - PAUSE_S <= now < self._due_at:
+        if is_paused(now, self._due_at, PAUSE_S):
             self._more += 1
             return
         self._due_at = now + PAUSE_S

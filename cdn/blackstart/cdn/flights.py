@@ -10,7 +10,7 @@ from blackstart.cdn.origin import Origin
 from blackstart.cdn.outcome import Confirmed, Kept, Outcome, give_up, is_shared
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
-from blackstart.clock import Clock
+from blackstart.clock import Clock, is_paused
 from blackstart.errors import HopError
 
 Slot = tuple[str, Selecting]
@@ -98,7 +98,7 @@ class Flights:
         until = self._private.get(key)
         if until is None:
             return False
-        if self._clock.time() < until:
+        if is_paused(self._clock.time(), until, PRIVATE_S):
             return True
         del self._private[key]
         return False

@@ -246,8 +246,10 @@ class Purges:
         if self.trusted_until == math.inf:
             self.trusted_until = -math.inf
         if token is not None:
-            from_s = min(token, self._clock.time())
-            self.trusted_until = max(self.trusted_until, from_s + lease_s)
+            now = self._clock.time()
+            longer = max(self.trusted_until, min(token, now) + lease_s)
+            # What a clock that was set back has left over ends here.
+            self.trusted_until = min(longer, now + lease_s)
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:

@@ -47,6 +47,14 @@ def test_failures_in_a_row_or_too_many_of_them_open_it(outcomes: str, state: Sta
     assert breaker.state(0) is state
 
 
+def test_what_a_clock_that_is_set_back_has_counted_counts_no_more() -> None:
+    breaker = Breaker(in_row=99, share=0.5, least=20)
+    for now in (9_000, 8_000):
+        for _ in range(12):
+            breaker.failed(ticket(breaker, now), now)
+    assert breaker.state(8_000) is State.CLOSED
+
+
 @pytest.mark.parametrize(("apart_s", "state"), [(0.4, State.OPEN), (0.6, State.CLOSED)])
 def test_only_what_happened_within_the_window_counts(apart_s: float, state: State) -> None:
     breaker = Breaker(in_row=99, share=0.5, least=20, window_s=10)

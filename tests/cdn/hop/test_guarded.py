@@ -43,6 +43,15 @@ async def test_while_it_is_open_nothing_is_sent(guarded, origin, clock) -> None:
     assert len(origin.requests) == 2
 
 
+async def test_a_clock_that_is_set_back_makes_the_time_no_longer(guarded, origin, clock) -> None:
+    origin.answer = UnreachableError("down")
+    await fails(guarded, 2)
+    clock.advance(-3600)
+    origin.answer = Response(200)
+    assert (await guarded.send(GET)).status == 200
+    assert guarded.state is State.CLOSED
+
+
 async def test_one_request_tries_whether_the_origin_is_back(guarded, origin, clock) -> None:
     origin.answer = UnreachableError("down")
     await fails(guarded, 2)

@@ -105,6 +105,22 @@ async def test_nothing_is_repeated_before_the_origin_wants_to_be_asked(
         assert len(origin.requests) == asked
 
 
+async def test_a_clock_that_is_set_back_does_not_keep_it_from_a_second_try(
+    make, origin, clock
+) -> None:
+    hop = make()
+    origin.says(503, retry_after="7")
+    await hop.send(GET)
+    clock.advance(-3600)
+    origin.answer = UnreachableError("down")
+    with pytest.raises(UnreachableError):
+        await hop.send(GET)
+    assert len(origin.requests) == 3
+    origin.says(503, retry_after="7")
+    await hop.send(GET)
+    assert hop._left_alone_until < clock.time() + LONGEST_S + 1
+
+
 async def test_an_origin_that_is_down_is_asked_little_more_than_it_was_before(make, origin) -> None:
     origin.answer = UnreachableError("down")
     hop = make(share=0.1, spare=3)

@@ -373,8 +373,9 @@ class Broken(Files):
         sqlite3.OperationalError("database or disk is full"),
     ],
 )
+@pytest.mark.parametrize("later_s", [61, pytest.param(-3600, id="the clock is set back")])
 async def test_a_failing_disk_is_left_alone_for_a_while(
-    opened, stored, clock, tmp_path, error
+    opened, stored, clock, tmp_path, error, later_s
 ) -> None:
     files = Broken()
     async with opened(files=files) as cache:
@@ -390,7 +391,7 @@ async def test_a_failing_disk_is_left_alone_for_a_while(
         assert len(body_files(tmp_path)) == 1
         files.error = None
         stored(cache, f"{KEY}paused")
-        clock.advance(61)
+        clock.advance(later_s)
         with capture_logs() as logs:
             after = stored(cache, f"{KEY}after")
         assert [line["event"] for line in logs] == ["cache disk is used again"]

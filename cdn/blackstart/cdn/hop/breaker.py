@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
+from blackstart.clock import is_paused
+
 
 class State(Enum):
     """What a breaker does with the next request."""
@@ -41,22 +43,24 @@ class Breaker:
         self._failures_in_row = 0
         self._open = False
         self._until = 0.0
+        self._length_s = 0.0
         self._probe = False
         self._term = 0
 
     def state(self, now: float) -> State:
         if not self._open:
             return State.CLOSED
-        return State.OPEN if now < self._until else State.HALF_OPEN
+        return State.OPEN if self.wait_s(now) else State.HALF_OPEN
 
     def wait_s(self, now: float) -> float:
         """Seconds that it stays open; 0: a request may be admitted, now or once a probe is back."""
-        return max(0.0, self._until - now) if self._open else 0.0
+        is_left_alone = self._open and is_paused(now, self._until, self._length_s)
+        return self._until - now if is_left_alone else 0.0
 
     def admit(self, now: float) -> int | None:
         """A ticket for one request, to be given back with its outcome; None: do not send it."""
         if self._open:
-            if now < self._until or self._probe:
+            if self._probe or self.wait_s(now):
                 return None
             self._probe = True
         return self._term
@@ -81,7 +85,8 @@ class Breaker:
             if self._failures_in_row < self._in_row and not self._recent.too_many():
                 return
         self._turn(is_open=True)
-        self._until = now + max(self._open_s, asked_s)
+        self._length_s = max(self._open_s, asked_s)
+        self._until = now + self._length_s
 
     def gave_up(self, ticket: int) -> None:
         """Nobody waited for the outcome, or it says nothing about the origin."""
@@ -110,6 +115,8 @@ class _Recent:
     def add(self, now: float, *, failed: bool) -> None:
         slots = self._slots
         number = int(now / self._slot_s)
+        if slots and slots[-1][0] > number:
+            self.clear()  # The clock was set back: who knows how long ago that was.
         if not slots or slots[-1][0] < number:
             slots.append([number, 0, 0])
             while slots[0][0] <= number - 10:

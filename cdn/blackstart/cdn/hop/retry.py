@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from blackstart.cdn.hop.failures import CrowdedError, UnreachableError
 from blackstart.cdn.hop.hop import Hop
-from blackstart.cdn.hop.retry_after import retry_after_s
+from blackstart.cdn.hop.retry_after import LONGEST_S, retry_after_s
 from blackstart.cdn.message import Request, Response
-from blackstart.clock import Clock
+from blackstart.clock import Clock, is_paused
 from blackstart.errors import HopError
 from blackstart.seed import Seed
 
@@ -87,7 +87,7 @@ class RetryingHop:
         # Whoever waited for a free connection in vain would only lengthen the queue.
         if isinstance(error, CrowdedError):
             return False
-        if self._clock.time() + pause_s < self._left_alone_until:
+        if is_paused(self._clock.time() + pause_s, self._left_alone_until, LONGEST_S):
             return False
         return self._budget.spend()
 
@@ -95,7 +95,8 @@ class RetryingHop:
         now = self._clock.time()
         asked_s = retry_after_s(response, now)
         if asked_s is not None:
-            self._left_alone_until = max(self._left_alone_until, now + asked_s)
+            before = min(self._left_alone_until, now + LONGEST_S)
+            self._left_alone_until = max(before, now + asked_s)
         return response
 
 

@@ -18,7 +18,7 @@ from blackstart.cdn.storage.quota import MEBIBYTE, PlanQuotas
 from blackstart.cdn.storage.spool import DiskSpool
 from blackstart.cdn.storage.table import Reader, Table, row_of
 from blackstart.cdn.storage.writer import Report, Writer
-from blackstart.clock import Clock
+from blackstart.clock import Clock, is_paused
 from blackstart.errors import StorageError
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ class DiskTier:
         """`ok`, `off`, or `paused: ` and why."""
         if not self._is_on:
             return "off"
-        if self._paused is not None and self._clock.time() < self._paused_until:
+        if self._paused is not None and self._is_paused():
             return f"paused: {self._paused}"
         return "ok"
 
@@ -289,10 +289,13 @@ class DiskTier:
             self._writer.submit(job)
 
     def _is_writable(self) -> bool:
-        if self._paused is not None and self._clock.time() >= self._paused_until:
+        if self._paused is not None and not self._is_paused():
             self._paused = None
             log.info("cache disk is used again", folder=str(self._folder.path))
         return self._paused is None
+
+    def _is_paused(self) -> bool:
+        return is_paused(self._clock.time(), self._paused_until, self._pause_s)
 
     async def _pending_body(self, entry: Entry) -> bytes | None:
         """The body while it waits to be written."""
