@@ -209,6 +209,18 @@ async def test_the_way_here_counts_as_age(bench, origin) -> None:
     assert bench.asked == 2
 
 
+async def test_a_date_is_as_good_as_its_second(bench, date) -> None:
+    """Section 4.2.3: what was made within this second has its whole lifetime before it."""
+    bench.clock.advance(0.9)
+    bench.says(200, {"cache-control": "max-age=1", "date": date()})
+    await bench.visit()
+    bench.clock.advance(0.9)
+    assert (await bench.visit()).headers.get("age") == "0"
+    bench.clock.advance(0.1)
+    await bench.visit()
+    assert bench.asked == 2
+
+
 async def test_age_is_sent_with_what_was_stored_only(bench, date) -> None:
     bench.says(200, {**HOUR, "age": "100", "date": date()})
     first = await bench.visit()

@@ -8,9 +8,13 @@ from blackstart.cdn.message import Headers
 
 
 def initial_age_s(headers: Headers, asked_at: float, answered_at: float) -> float:
-    """The corrected initial age; times are Unix seconds."""
+    """The corrected initial age; times are Unix seconds.
+
+    A Date has no fraction: what comes within its second is new, and not as old
+    as the second already is.
+    """
     made_at = parse_date(headers.get("date") or "")
-    apparent_s = max(0.0, answered_at - made_at) if made_at is not None else 0.0
+    apparent_s = max(0.0, int(answered_at) - made_at) if made_at is not None else 0.0
     return max(apparent_s, age_s(headers) + max(0.0, answered_at - asked_at))
 
 
