@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -128,4 +129,7 @@ def load(kind: type[S], called: Mapping[str, str] | None = None, /, **given: Any
         reason = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"{variable}: {reason}", hint="" if option else SEE) from error
     except SettingsError as error:
-        raise UsageError(f"a setting cannot be read: {error}", hint=SEE) from error
+        # It says which field, but not how that is called, nor that JSON is wanted there.
+        field = re.search(r'field "(\w+)"', str(error))
+        which = PREFIX + field[1].upper() if field else "a setting"
+        raise UsageError(f"{which}: it is no JSON", hint=SEE) from error

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from resource import RLIM_INFINITY
+
 import pytest
+from structlog.testing import capture_logs
 
 from blackstart.cdn.descriptors import limits_by_descriptors, within
 
@@ -13,6 +16,15 @@ from blackstart.cdn.descriptors import limits_by_descriptors, within
 )
 def test_half_of_what_is_not_reserved_is_for_visitors(descriptors, connections) -> None:
     assert within(descriptors) == connections
+
+
+def test_limits_that_are_low_for_want_of_descriptors_are_told(monkeypatch) -> None:
+    with capture_logs() as logs:
+        for files, most in ((64, 1), (1024, 320), (RLIM_INFINITY, 10_000), (20_000, 9808)):
+            monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
+            monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+            assert limits_by_descriptors().connections == most
+    assert [(each["connections"], each["open_files"]) for each in logs] == [(1, 64), (320, 1024)]
 
 
 def test_the_limits_are_never_beyond_those_of_the_front() -> None:

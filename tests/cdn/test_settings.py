@@ -72,6 +72,11 @@ def test_without_a_folder_a_node_keeps_to_memory(environment) -> None:
         ("ORIGIN_HOST", "http://a.example"),
         ("NODE_NAME", "a b"),
         ("QUOTAS_MB", '{"pro": 1}'),
+        ("CACHE_DIR", ""),
+        ("ACCESS_LOG", ""),
+        ("PLAN_HEADER", "a b"),
+        ("TRUSTED_PEERS", "10.0.0.0/8, all"),
+        ("LOG_LEVEL", "loud"),
         ("QUOTAS_MB", '{"free": 0}'),
     ],
 )

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_a_node_that_is_not_there_is_told_in_one_line(
     monkeypatch.setenv("BLACKSTART_PURGE_TOKEN", "secret")
     gone = call("cdn", *arguments, "--node", "http://127.0.0.1:1")
     assert (gone.code, gone.out) == (1, "")
-    assert gone.err.startswith("error: nothing answers at http://127.0.0.1:1 (")
+    assert gone.err.startswith("error: nothing answers at http://127.0.0.1:1: ")
     assert gone.err.count("\n") == 1
     wrong = call("cdn", *arguments, "--node", "127.0.0.1:8080")
     assert (wrong.code, wrong.out) == (2, "")
@@ -195,6 +196,39 @@ def test_a_page_is_named_as_visitors_name_it(url: str, host: str, target: str) -
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not a URL"):
         page_of(url, NODE)
+
+
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [
+        ("/blog", "HOST/blog"),
+        ("/ü", "HOST/%C3%BC"),
+        ("Docs.Loc", "docs.loc"),
+        ("https://Docs.Localhost", "docs.localhost"),
+        ("http://Docs.Localhost:80/A?b", "docs.localhost/A?b"),
+    ],
+)
+def test_pages_are_listed_as_they_are_named_elsewhere(
+    call: Call, node: FakeApi, given: str, prefix: str
+) -> None:
+    node.answer(LIST, {"entries": [], "next": None})
+    listed = call("cdn", "ls", given)
+    wanted = prefix.replace("HOST", node.url.removeprefix("http://"))
+    assert listed.err == f"nothing is stored that begins with {wanted}\n"
+    assert parse_qs(node.asked[-1].partition("?")[2])["prefix"] == [wanted]
+
+
+def test_no_field_names_another_host(call: Call, node: FakeApi) -> None:
+    refused = call("cdn", "inspect", "/", "-H", "host: b.example")
+    assert (refused.code, node.asked) == (2, [])
+    assert refused.err.startswith("error: the page names its host (")
+
+
+def test_tls_with_a_node_is_told_from_nobody_there(call: Call, fake_api: FakeApi) -> None:
+    secure = fake_api.url.replace("http:", "https:")
+    refused = call("cdn", "top", "--once", "--node", secure)
+    assert refused.code == 1
+    assert refused.err.startswith(f"error: no TLS with {secure}: ")
 
 
 @pytest.mark.parametrize("field", ["x", ": y", "a: b\nc: d"])

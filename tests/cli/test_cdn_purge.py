@@ -43,6 +43,19 @@ def test_everything_can_be_made_stale(call: Call, node: FakeApi) -> None:
     assert json.loads(node.bodies[-1]) == {"everything": True, "soft": True}
 
 
+def test_tags_may_be_named_as_an_origin_names_them(call: Call, node: FakeApi) -> None:
+    assert call("cdn", "purge", "--tag", "site-1, d-2", "--tag", "x").code == 0
+    assert json.loads(node.bodies[-1])["tags"] == ["site-1", "d-2", "x"]
+
+
+def test_a_wildcard_that_met_nothing_is_told_to_be_none(call: Call, node: FakeApi) -> None:
+    node.answer(PURGE, {"purged": 0})
+    assert call("cdn", "purge", "/a/*").err == "", "a page may be called so"
+    purged = call("cdn", "purge", "/a/*")
+    assert (purged.code, purged.out) == (0, "0 purged\n")
+    assert purged.err.startswith("a * in a URL is no wildcard")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--soft"], ["/a", "--everything"], ["ftp://a/b"]])
 def test_what_is_unclear_is_not_purged(call: Call, node: FakeApi, arguments: list[str]) -> None:
     refused = call("cdn", "purge", *arguments)

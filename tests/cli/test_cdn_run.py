@@ -62,6 +62,30 @@ def test_a_node_of_which_little_is_said_has_defaults(call: Call, served: list[Cd
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("QUOTAS_MB", '{"free":', "BLACKSTART_QUOTAS_MB: it is no JSON ("),
+        ("QUOTAS_MB", "", "BLACKSTART_QUOTAS_MB: it is no JSON ("),
+        ("CACHE_DIR", "", "BLACKSTART_CACHE_DIR: it is blank: "),
+        ("LOG_FORMAT", "x", "BLACKSTART_LOG_FORMAT: "),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(
+    call: Call,
+    served: list[CdnSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+    complaint: str,
+) -> None:
+    monkeypatch.setenv(f"BLACKSTART_{name}", value)
+    refused = call("cdn", "--origin", ORIGIN)
+    assert (refused.code, refused.out, served) == (2, "", [])
+    assert refused.err.startswith(f"error: {complaint}")
+    assert refused.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         ([], "which origin?"),
@@ -70,6 +94,9 @@ def test_a_node_of_which_little_is_said_has_defaults(call: Call, served: list[Cd
         (["--origin", ORIGIN, "--host", "http://a"], "--host: 'http://a' is no host: "),
         (["--origin", ORIGIN, "--memory", "0"], "--memory: "),
         (["--origin", ORIGIN, "--disk", "9"], "--disk bounds a disk cache, and there is none"),
+        (["--origin", ORIGIN, "--cache", ""], "--cache: it is blank: "),
+        (["--origin", ORIGIN, "--access-log", ""], "--access-log: it is blank: "),
+        (["--origin", ORIGIN, "--trusted", "10.0.0.1/8"], "--trusted: 10.0.0.1/8 has host bits"),
         (["--origin", ORIGIN, "--listen", "8080"], "not an address to listen on: '8080'"),
         (["--origin", ORIGIN, "top"], "--origin is for running a node, not for top"),
         (["--no-stale-if-error", "ls"], "--no-stale-if-error is for running a node, not for ls"),

@@ -9,7 +9,11 @@ from __future__ import annotations
 import resource
 from contextlib import suppress
 
+import structlog
+
 from blackstart.cdn.front.limits import Limits
+
+log = structlog.get_logger(__name__)
 
 # A visitor takes a socket, and a file while a long body goes out.
 _EACH = 2
@@ -29,7 +33,14 @@ def limits_by_descriptors() -> Limits:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Limits() if soft == resource.RLIM_INFINITY else Limits(connections=within(soft))
+    if soft == resource.RLIM_INFINITY:
+        return Limits()
+    connections = within(soft)
+    if connections < Limits().connections_per_client:  # One client alone could take all.
+        log.warning(
+            "few visitors can be served at a time", connections=connections, open_files=soft
+        )
+    return Limits(connections=connections)
 
 
 def within(descriptors: int) -> int:

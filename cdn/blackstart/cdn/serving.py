@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from blackstart.cdn.descriptors import limits_by_descriptors
 from blackstart.cdn.front import AccessLog, Front, TrustedPeers
-from blackstart.cdn.settings import CdnSettings, build_app
+from blackstart.cdn.settings import CdnSettings, build_app, networks_of
 from blackstart.clock import Clock
 from blackstart.errors import StorageError
 
@@ -27,8 +27,11 @@ async def serve_node(
 ) -> None:
     """Serve on a bound socket until cancelled; `ready` is told the node's URL.
 
-    Raises: StorageError when the cache folder cannot be used.
+    Raises: StorageError when the cache folder cannot be used; UsageError when another node
+    has it, or a PROXY header is wanted of nobody.
     """
+    networks = networks_of(settings.trusted_peers)
+    trusted = TrustedPeers.of(networks, proxy_protocol=settings.proxy_protocol)
     app = build_app(settings)
     try:
         await app.node.start()
@@ -37,8 +40,6 @@ async def serve_node(
     host, port = sock.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log = access_log_of(settings, app.node.clock)
-    networks = [name.strip() for name in settings.trusted_peers.split(",") if name.strip()]
-    trusted = TrustedPeers.of(networks, proxy_protocol=settings.proxy_protocol)
     front = Front(
         app, app.node.clock, limits=limits_by_descriptors(), trusted=trusted, access_log=log
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from blackstart.cdn.app import NodeApp
+from blackstart.cdn.front import TrustedPeers
 from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.hop import Hop, SocketHop
 from blackstart.cdn.hop.breaker import Breaker
@@ -63,6 +64,26 @@ def _is_token(token: SecretStr) -> SecretStr:
     return token
 
 
+def _is_no_blank(path: object) -> object:
+    # Path("") is the present folder, which nobody means who names none.
+    if path == "":
+        raise ValueError("it is blank: name one, or leave it out")
+    return path
+
+
+def _are_networks(names: str) -> str:
+    try:
+        TrustedPeers.of(networks_of(names))
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from error
+    return names
+
+
+def networks_of(names: str) -> list[str]:
+    """What is separated by commas."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 OriginUrl = Annotated[HttpUrl, BeforeValidator(_is_origin)]
 Quotas = Annotated[dict[str, PositiveInt], AfterValidator(_has_default)]
 
@@ -87,21 +108,23 @@ class CdnSettings(BaseSettings):
     origin_host: Annotated[str, AfterValidator(_is_host)] | None = None
     forward_client: bool = False
     purge_token: Annotated[SecretStr, AfterValidator(_is_token)] | None = None
-    cache_dir: Path | None = None
+    cache_dir: Annotated[Path | None, BeforeValidator(_is_no_blank)] = None
     node_name: Annotated[str, AfterValidator(_is_name)] = "node"
     quotas_mb: Quotas = Field(default_factory=_default_quotas_mb)
     disk_quotas_mb: Quotas | None = None
-    plan_header: str = "Blackstart-Plan"
+    plan_header: str = Field(default="Blackstart-Plan", pattern=r"^[A-Za-z0-9-]+$")
     stale_if_error: bool = True
     stale_window_s: float = Field(default=DAY_S, ge=0)
     node_lease_s: float | None = Field(default=None, gt=0, le=3_600)
     serve_unheard: bool = False
-    access_log: Path | None = None
+    access_log: Annotated[Path | None, BeforeValidator(_is_no_blank)] = None
     status_key: bool = False
-    trusted_peers: str = ""
+    trusted_peers: Annotated[str, AfterValidator(_are_networks)] = ""
     proxy_protocol: bool = False
     connect_timeout_s: float = Field(default=2.0, gt=0)
     read_timeout_s: float = Field(default=30.0, gt=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    log_format: Literal["auto", "json", "pretty"] = "auto"
 
 
 def build_app(settings: CdnSettings | None = None) -> NodeApp:

@@ -64,7 +64,9 @@ def api_address(api: str | None) -> str:
     return server_address(given, "a control API", PREFIX)
 
 
-def server_address(given: str, what: str, suffix: str = "") -> str:
+def server_address(
+    given: str, what: str, suffix: str = "", example: str = "http://127.0.0.1:8000"
+) -> str:
     """A web address without a slash or `suffix` at its end. Raises: UsageError."""
     address = given.strip().rstrip("/").removesuffix(suffix)
     try:
@@ -73,9 +75,7 @@ def server_address(given: str, what: str, suffix: str = "") -> str:
     except ValueError:
         known = None
     if not known or "@" in parts.netloc or parts.query or parts.fragment:
-        raise UsageError(
-            f"not the address of {what}: {given!r}", hint="such as http://127.0.0.1:8000"
-        )
+        raise UsageError(f"not the address of {what}: {given!r}", hint=f"such as {example}")
     return address
 
 

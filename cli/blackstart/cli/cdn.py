@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -66,7 +65,7 @@ def run(
         _option("Where to listen; port 0 takes a free one.", "HOST:PORT", DEFAULT_LISTEN),
     ] = None,
     cache: Annotated[
-        Path | None, _option("A folder of its own for the disk cache; else memory only.", "DIR")
+        str | None, _option("A folder of its own for the disk cache; else memory only.", "DIR")
     ] = None,
     disk: Annotated[
         int | None, _option("Disk for stored bodies.", "MIB", "four times the memory")
@@ -77,7 +76,7 @@ def run(
     name: Annotated[
         str | None, _option("The node's name in Via and Cache-Status.", "NAME", "node")
     ] = None,
-    access_log: Annotated[Path | None, _option("JSON lines; - is standard output.", "FILE")] = None,
+    access_log: Annotated[str | None, _option("JSON lines; - is standard output.", "FILE")] = None,
     trusted: Annotated[
         str | None, _option("Proxies in front, like 10.0.0.0/8,::1.", "NETWORKS")
     ] = None,
@@ -103,7 +102,6 @@ def run(
     from blackstart import service
     from blackstart.cdn.serving import serve_node
 
-    service.configure_logs("warning", "auto")
     given = {
         "origin_url": origin,
         "origin_host": host,
@@ -118,6 +116,7 @@ def run(
         "stale_if_error": False if no_stale_if_error else None,
     }
     settings = _settings({key: value for key, value in given.items() if value is not None})
+    service.configure_logs(settings.log_level, settings.log_format)
     sock = service.bind(listen or os.environ.get("BLACKSTART_LISTEN") or DEFAULT_LISTEN)
     with sock:
         service.run(

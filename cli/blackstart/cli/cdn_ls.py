@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blackstart.cli.cdn_options import NodeUrl, open_node
+from blackstart.cli.cdn_options import NodeUrl, open_node, page_of
 
 if TYPE_CHECKING:
     from blackstart.cli.node_client import NodeClient
@@ -16,7 +16,10 @@ PER_PAGE = 1000
 
 def ls(
     prefix: Annotated[
-        str, typer.Argument(help="Only pages that begin so, like docs.localhost/blog/.")
+        str,
+        typer.Argument(
+            help="Only pages that begin so: docs.localhost/blog/, or a path on the node's own host."
+        ),
     ] = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 1000,
     as_json: Annotated[
@@ -30,9 +33,8 @@ def ls(
     from blackstart.cli.tables import print_json, print_table
 
     with open_node(node, with_token=True) as client:
-        entries, more = _read(
-            client, prefix.removeprefix("http://").removeprefix("https://"), limit
-        )
+        prefix = _beginning(prefix, client.address)
+        entries, more = _read(client, prefix, limit)
     if as_json:
         print_json(entries)
     elif not entries:
@@ -42,6 +44,14 @@ def ls(
         print_table({name: name == "page" for name in names}, [_row(each) for each in entries])
     if more:
         print(f"there are more than {limit}: give --limit or a prefix", file=sys.stderr)
+
+
+def _beginning(given: str, address: str) -> str:
+    """How a node writes the pages that are meant: host and target, percent-encoded."""
+    bare = given.removeprefix("http://").removeprefix("https://")
+    if "/" not in bare:
+        return bare.lower()  # The beginning of a host.
+    return str(page_of(given, address))
 
 
 def _nothing(prefix: str) -> str:

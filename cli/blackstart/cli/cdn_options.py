@@ -51,7 +51,8 @@ class Page(NamedTuple):
 
 def node_address(given: str | None) -> str:
     """Where the node is, by option or variable. Raises: UsageError."""
-    return server_address(given or os.environ.get(NODE_VARIABLE, "") or DEFAULT_NODE, "a node")
+    named = given or os.environ.get(NODE_VARIABLE, "") or DEFAULT_NODE
+    return server_address(named, "a node", example=DEFAULT_NODE)
 
 
 def open_node(given: str | None, *, with_token: bool = False) -> NodeClient:
@@ -67,7 +68,7 @@ def open_node(given: str | None, *, with_token: bool = False) -> NodeClient:
             f"{TOKEN_VARIABLE} is not set", hint="set it to what the node was started with"
         )
     if not token.isascii() or not token.isprintable():
-        raise UsageError(f"{TOKEN_VARIABLE} holds no token: it has characters beyond ASCII")
+        raise UsageError(f"{TOKEN_VARIABLE} holds no token: not all of it is printable ASCII")
     return NodeClient(address, token)
 
 
@@ -99,5 +100,7 @@ def fields_of(given: list[str] | None) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not (colon and name.isascii() and name and not name.isspace() and line.isprintable()):
             raise UsageError(f"not a field: {line!r}", hint="write 'Name: value'")
+        if name.strip().lower() == "host":
+            raise UsageError("the page names its host", hint="write it as http://HOST/PATH")
         fields[name.strip()] = value.strip()
     return fields

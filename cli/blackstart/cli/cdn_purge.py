@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +38,9 @@ def purge(
         if urls:
             what["urls"] = [f"http://{page_of(url, client.address)}" for url in urls]
         if tag:
-            what["tags"] = tag
+            # A tag has no comma in it: in Cache-Tag it ends one.
+            what["tags"] = [name.strip() for each in tag for name in each.split(",")]
         purged = client.purge({**what, "soft": soft})
     print(f"{purged} {'made stale' if soft else 'purged'}")
+    if not purged and any("*" in url for url in urls or []):
+        print("a * in a URL is no wildcard: purge many pages by --tag", file=sys.stderr)

@@ -71,7 +71,7 @@ class NodeClient:
         try:
             response = self._http.request(method, self.address + OWN_PAGES + page, **content)
         except httpx2.ConnectError as error:
-            raise unreachable(self.address) from error
+            raise unreachable(self.address, str(error)) from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             reason = str(error) or type(error).__name__
             raise HopError(f"{self.address} gave no answer: {reason}", hint="try again") from error
@@ -104,8 +104,11 @@ def stranger(address: str, why: str, status: int = 502) -> RefusedError:
     )
 
 
-def unreachable(address: str) -> HopError:
-    """Nobody is there."""
+def unreachable(address: str, reason: str) -> HopError:
+    """Nobody is there, or nobody who speaks so."""
+    if "SSL" in reason:
+        return HopError(f"no TLS with {address}: {reason}", hint="a node speaks http://")
     return HopError(
-        f"nothing answers at {address}", hint=f"is the node running, and is {NODE_VARIABLE} right?"
+        f"nothing answers at {address}: {reason}",
+        hint=f"is the node running, and is {NODE_VARIABLE} right?",
     )

@@ -69,6 +69,11 @@ def test_an_ipv4_peer_on_an_ipv6_socket_is_the_same_peer() -> None:
     assert not LOOPBACK.trusts("::ffff:10.0.0.1")
 
 
+def test_a_proxy_header_that_nobody_may_send_is_a_mistake() -> None:
+    with pytest.raises(UsageError, match="from trusted peers only"):
+        TrustedPeers.of([], proxy_protocol=True)
+
+
 def test_networks_are_checked_when_they_are_told() -> None:
     with pytest.raises(UsageError, match=r"10\.0\.0\.0/8"):
         TrustedPeers.of(["10.0.0.1/8"])

@@ -64,8 +64,9 @@ async def test_an_origin_that_nobody_vouches_for_is_sent_nothing(
 ) -> None:
     own = serving(certificate("IP:127.0.0.1"))
     async with origin_of(answering(PAGE), scheme="https", serving=own) as (hop, origin):
-        with pytest.raises(UnreachableError, match=r"(?i)certificate verify failed"):
+        with pytest.raises(UnreachableError, match=r"(?i)certificate verify failed") as failed:
             await hop.send(GET)
+        assert "SSL_CERT_FILE" in failed.value.hint
         assert hop.pool.open == 0
         assert origin.lines == []
 

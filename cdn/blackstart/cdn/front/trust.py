@@ -44,6 +44,11 @@ class TrustedPeers:
             parsed = tuple(ip_network(each) for each in networks)
         except ValueError as error:
             raise UsageError(str(error), hint="write trusted peers like 10.0.0.0/8") from error
+        if proxy_protocol and not parsed:
+            raise UsageError(
+                "a PROXY header is taken from trusted peers only, and there are none",
+                hint="name their networks with --trusted or BLACKSTART_TRUSTED_PEERS",
+            )
         return cls(parsed, client_field, proxy_protocol)
 
     def trusts(self, address: str | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ssl import SSLCertVerificationError, SSLError
+
 from blackstart.errors import HopError
 
 
@@ -48,7 +50,12 @@ def no_answer(reason: object) -> HopError:
 
 def unreachable(reason: object) -> UnreachableError:
     """The error for a connection that could not be made."""
-    return UnreachableError(_text(reason), hint=_HINT)
+    hint = _HINT
+    if isinstance(reason, SSLCertVerificationError):
+        hint = "if its CA is your own, name that in SSL_CERT_FILE"
+    elif isinstance(reason, SSLError):
+        hint = "does it speak TLS there?"
+    return UnreachableError(_text(reason), hint=hint)
 
 
 def crowded(reason: object) -> CrowdedError:
@@ -82,4 +89,5 @@ _HINT = "is it running, and is the origin's URL right?"
 
 
 def _text(reason: object) -> str:
-    return f"the origin gave no answer: {reason}"
+    said = str(reason) or type(reason).__name__
+    return f"the origin gave no answer: {said}"

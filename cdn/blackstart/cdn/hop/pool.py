@@ -159,7 +159,7 @@ class Pool:
         except TimeoutError:
             raise
         except (OSError, ssl.SSLError) as error:
-            raise unreachable(str(error) or type(error).__name__) from error
+            raise unreachable(error) from error
         finally:
             self._connecting -= 1
             if connected:
