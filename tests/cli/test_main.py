@@ -42,6 +42,15 @@ def test_help_lists_every_command_and_so_does_no_argument(call: Call) -> None:
             assert command in done.out
 
 
+def test_a_command_that_is_named_is_the_only_one_that_is_made() -> None:
+    whole = entry.command_line("").commands
+    assert len(whole) > len(COMMANDS)
+    for name in whole:
+        assert list(entry.command_line(name).commands) == [name]
+    for first in ("--help", "nonsense"):
+        assert list(entry.command_line(first).commands) == list(whole)
+
+
 def test_the_version_is_the_package_s(call: Call) -> None:
     assert call("--version").out == f"blackstart {version('blackstart')}\n"
 
@@ -78,7 +87,7 @@ def test_an_expected_error_is_one_line_with_its_hint(
     def fail(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(entry, "app", fail)
+    monkeypatch.setattr(entry, "command_line", lambda first: fail)
     done = call()
     assert (done.code, done.err) == (code, f"error: {error}\n")
 
@@ -87,7 +96,7 @@ def test_ctrl_c_is_quiet_and_exit_code_130(call: Call, monkeypatch: pytest.Monke
     def interrupt(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(entry, "app", interrupt)
+    monkeypatch.setattr(entry, "command_line", lambda first: interrupt)
     done = call()
     assert (done.code, done.out, done.err) == (130, "", "")
 
