@@ -44,6 +44,9 @@ class Store:
     async def purge_all(self, *, soft=False) -> int:
         return self._note("everything", soft)
 
+    async def forget_unread(self) -> None:
+        self.told.append("what is unread")
+
     def trust_found(self) -> None:
         self.trusted = True
 
@@ -145,6 +148,12 @@ async def test_a_url_names_the_page_that_visitors_get(purges, store, url, keys) 
 def test_what_names_no_page_is_refused(url) -> None:
     with pytest.raises(ValidationError):
         What(urls=[url])
+
+
+async def test_only_a_purge_by_hand_is_carried_out_where_nothing_was_read(purges, store) -> None:
+    await purges.forget_by_hand(What(tags=["a"]))
+    await purges.obey(Message(after="0", position="1", orders=[Order(position="1", tags=["b"])]))
+    assert store.told == [["a"], "what is unread", ["b"]]
 
 
 # --- The lease ---
@@ -383,6 +392,8 @@ async def test_a_purge_that_the_disk_refuses_is_not_confirmed(client, node, monk
     async def refuse(*_given, **_named) -> int:
         raise StorageError("the disk is full")
 
+    monkeypatch.setattr(node.cache, "forget_unread", refuse)
+    assert (await client.post(URL, json={"tags": ["a"]}, headers=TOKEN)).status_code == 503
     monkeypatch.setattr(node.cache, "purge", refuse)
     for body in ({"tags": ["a"]}, message("0", "1").model_dump()):
         assert (await client.post(URL, json=body, headers=TOKEN)).status_code == 503

@@ -90,7 +90,7 @@ class NodeApp:
         try:
             if isinstance(order, What):
                 return answer_json(
-                    200, {"purged": await self._purged(self.node.purges.forget(order))}
+                    200, {"purged": await self._purged(self.node.purges.forget_by_hand(order))}
                 )
             return await self._obeyed(order)
         except StorageError as error:

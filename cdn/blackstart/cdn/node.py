@@ -164,6 +164,10 @@ class Node:
         self.metrics.purged += entries
         return entries
 
+    async def forget_unread(self) -> None:
+        """Forget also what an earlier run left where this one cannot read it."""
+        await self.cache.forget_unread()
+
     def trust_found(self) -> None:
         """No purge was missed of what was found at the start."""
         self.cache.trust_found()

@@ -91,6 +91,10 @@ class Forgetful(Protocol):
 
     async def purge_all(self, *, soft: bool = False) -> int: ...
 
+    async def forget_unread(self) -> None:
+        """What could not be read at the start is not to come back later. Raises: StorageError"""
+        ...
+
     def trust_found(self) -> None:
         """What was found at the start is as right as the node's position says."""
         ...
@@ -210,8 +214,17 @@ class Purges:
                 self._prolong(message.lease_s, message.token)
             return count
 
+    async def forget_by_hand(self, what: What) -> int:
+        """A purge of which no log will tell a later run; returns how many entries it made old.
+
+        Raises: StorageError when it is not carried out for good.
+        """
+        count = await self.forget(what)
+        await self._store.forget_unread()
+        return count
+
     async def forget(self, what: What) -> int:
-        """Carry out one purge, ordered or by hand; returns how many entries it made old."""
+        """Carry out one purge; returns how many entries it made old."""
         if what.everything:
             return await self._store.purge_all(soft=what.soft)
         count = 0

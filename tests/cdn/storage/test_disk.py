@@ -331,7 +331,43 @@ async def test_a_folder_that_cannot_be_used_leaves_the_cache_to_memory(
     entry = stored(cache)
     assert cache.lookup(KEY) == (entry,)
     assert await cache.purge_all() == 1
+    await cache.forget_unread()
     await cache.close()
+
+
+async def test_what_was_purged_while_the_folder_could_not_be_used_does_not_come_back(
+    opened, stored, clock, tmp_path
+) -> None:
+    async with opened() as cache:
+        stored(cache)
+    bodies = tmp_path / "cache" / "bodies"
+    bodies.rename(tmp_path / "bodies")
+    bodies.write_text("in the way")
+    with capture_logs():
+        async with opened() as cache:
+            assert await cache.purge(["site-1"], soft=True) == 0
+            await cache.forget_unread()
+            await cache.forget_unread()
+    bodies.unlink()
+    (tmp_path / "bodies").rename(bodies)
+    async with opened() as cache:
+        assert len(cache) == 0
+        kept = stored(cache)
+        await cache.forget_unread()
+    async with opened() as cache:
+        assert cache.lookup(kept.key), "a folder that can be used is left as it is"
+
+
+async def test_where_it_may_come_back_that_is_said(opened, stored, clock, tmp_path) -> None:
+    async with opened() as cache:
+        stored(cache)
+        with pytest.raises(StorageError, match="may come back: .* used by another process"):
+            await DiskTier(tmp_path / "cache", QUOTAS, clock).forget_unread()
+    (tmp_path / "cache" / "index.sqlite.set-aside").mkdir()
+    with pytest.raises(StorageError, match="may come back: .* directory"):
+        await DiskTier(tmp_path / "cache", QUOTAS, clock).forget_unread()
+    async with opened() as cache:
+        assert len(cache) == 1
 
 
 async def test_leftovers_of_earlier_runs_are_swept(opened, stored, tmp_path) -> None:

@@ -281,6 +281,14 @@ class Cache:
         await self.loaded()
         return await self._purge(self._heard(keys), soft=soft)
 
+    async def forget_unread(self) -> None:
+        """Where the folder could not be used, leave nothing in it for a later run.
+
+        Raises: StorageError when a later run may find something.
+        """
+        if self.disk is not None and self._loading is None:
+            await self.disk.forget_unread()
+
     def entries(self) -> list[Entry]:
         """All that is held."""
         return list(self._contents)

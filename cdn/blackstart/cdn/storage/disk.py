@@ -19,7 +19,7 @@ from blackstart.cdn.storage.spool import DiskSpool
 from blackstart.cdn.storage.table import Reader, Table, row_of
 from blackstart.cdn.storage.writer import Report, Writer
 from blackstart.clock import Clock, is_paused
-from blackstart.errors import StorageError
+from blackstart.errors import StorageError, UsageError
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +99,16 @@ class DiskTier:
         self._table = table
         self._writer = Writer(table, self._files, self._folder.path_of, opening, report)
         return True
+
+    async def forget_unread(self) -> None:
+        """Leave nothing in a folder that could not be used to a run that can use it.
+
+        Raises: StorageError when that run may still find something.
+        """
+        try:
+            await asyncio.to_thread(self._folder.set_aside_unread)
+        except (OSError, UsageError) as error:
+            raise StorageError(f"what the cache folder has may come back: {error}") from error
 
     async def close(self) -> None:
         """Do what is pending and leave the folder to others."""

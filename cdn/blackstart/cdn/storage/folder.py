@@ -52,15 +52,27 @@ class Folder:
         Raises: UsageError when another process has the folder; OSError, sqlite3.Error
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock_folder()
         try:
-            self._flock()
             for folder in (self._bodies, self._coming):
                 folder.mkdir(exist_ok=True)
             return self._open_index()
         except BaseException:
             self.release()
             raise
+
+    def set_aside_unread(self) -> None:
+        """Have the next run find nothing, where this one could not take the folder.
+
+        Raises: UsageError when another process has the folder; OSError
+        """
+        if not self.index.exists():
+            return
+        self._lock_folder()
+        try:
+            set_aside(self.index)
+        finally:
+            self.release()
 
     def release(self) -> None:
         """Leave the folder to others."""
@@ -82,11 +94,12 @@ class Folder:
                 if top != self._coming:
                     _remove_if_empty(Path(folder))
 
-    def _flock(self) -> None:
-        assert self._lock is not None
+    def _lock_folder(self) -> None:
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            self.release()
             raise UsageError(
                 f"the cache folder {self.path} is used by another process",
                 hint="give each node a folder of its own",
