@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from blackstart.cdn.message import Headers
-from blackstart.cdn.storage import Cache, Entry
+from blackstart.cdn.storage import Cache, DiskTier, Entry
+from blackstart.cdn.storage.files import Files
 
 Make = Callable[..., Entry]
 Store = Callable[..., Entry]
@@ -58,3 +60,29 @@ def stored() -> Store:
         return entry
 
     return keep
+
+
+@pytest.fixture
+def opened(clock, tmp_path) -> Callable[..., object]:
+    """Open a cache over the test's folder; everything is read when it begins."""
+
+    @asynccontextmanager
+    async def open_cache(
+        *,
+        memory: int = 100_000_000,
+        disk: int = 100_000_000,
+        files: Files | None = None,
+        loaded: bool = True,
+        **options: int,
+    ) -> AsyncIterator[Cache]:
+        tier = DiskTier(tmp_path / "cache", {"free": disk}, clock, largest_share=1, files=files)
+        cache = Cache(clock, {"free": memory}, largest_share=1, disk=tier, **options)
+        await cache.open()
+        try:
+            if loaded:
+                await cache.loaded()
+            yield cache
+        finally:
+            await cache.close()
+
+    return open_cache

@@ -5,8 +5,6 @@ import hashlib
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,39 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from blackstart.cdn.message import whole_body
-from blackstart.cdn.storage import Cache, DiskTier, Entry
+from blackstart.cdn.storage import Cache, Entry
 from blackstart.cdn.storage.blocks import BLOCK_BYTES
 from blackstart.cdn.storage.files import Files
-from blackstart.errors import StorageError, UsageError
+from blackstart.errors import StorageError
 
 QUOTAS = {"free": 100_000_000}
 KEY = "a.example /"
-
-
-@pytest.fixture
-def opened(clock, tmp_path) -> Callable[..., object]:
-    """Open a cache over the test's folder; everything is read when it begins."""
-
-    @asynccontextmanager
-    async def open_cache(
-        *,
-        memory: int = 100_000_000,
-        disk: int = 100_000_000,
-        files: Files | None = None,
-        loaded: bool = True,
-        **options: int,
-    ) -> AsyncIterator[Cache]:
-        tier = DiskTier(tmp_path / "cache", {"free": disk}, clock, largest_share=1, files=files)
-        cache = Cache(clock, {"free": memory}, largest_share=1, disk=tier, **options)
-        await cache.open()
-        try:
-            if loaded:
-                await cache.loaded()
-            yield cache
-        finally:
-            await cache.close()
-
-    return open_cache
 
 
 def noise(size: int) -> bytes:
@@ -300,74 +272,6 @@ async def test_a_new_position_without_trust_leaves_what_was_found_stale(opened, 
         cache.trust_found()
         assert only(cache).stale
         assert not only(cache, f"{KEY}new").stale
-
-
-async def test_a_folder_belongs_to_one_process(opened, clock, tmp_path) -> None:
-    async with opened() as cache:
-        assert cache.disk_state == "ok"
-        other = DiskTier(tmp_path / "cache", QUOTAS, clock)
-        with pytest.raises(UsageError, match="another process"):
-            await Cache(clock, QUOTAS, disk=other).open()
-    await other.close()
-    async with opened() as cache:
-        assert cache.disk_state == "ok"
-
-
-@pytest.mark.parametrize(
-    ("folder", "reason"), [("file/cache", "Not a directory"), ("file", "it is no folder")]
-)
-async def test_a_folder_that_cannot_be_used_leaves_the_cache_to_memory(
-    clock, tmp_path, stored, folder, reason
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    disk = DiskTier(tmp_path / folder, QUOTAS, clock)
-    cache = Cache(clock, QUOTAS, disk=disk)
-    with capture_logs() as logs:
-        await cache.open()
-    assert [line["event"] for line in logs] == ["cache folder cannot be used"]
-    assert reason in logs[0]["error"]
-    assert logs[0]["instead"] == "memory only"
-    assert cache.disk_state == "off"
-    entry = stored(cache)
-    assert cache.lookup(KEY) == (entry,)
-    assert await cache.purge_all() == 1
-    await cache.forget_unread()
-    await cache.close()
-
-
-async def test_what_was_purged_while_the_folder_could_not_be_used_does_not_come_back(
-    opened, stored, clock, tmp_path
-) -> None:
-    async with opened() as cache:
-        stored(cache)
-    bodies = tmp_path / "cache" / "bodies"
-    bodies.rename(tmp_path / "bodies")
-    bodies.write_text("in the way")
-    with capture_logs():
-        async with opened() as cache:
-            assert await cache.purge(["site-1"], soft=True) == 0
-            await cache.forget_unread()
-            await cache.forget_unread()
-    bodies.unlink()
-    (tmp_path / "bodies").rename(bodies)
-    async with opened() as cache:
-        assert len(cache) == 0
-        kept = stored(cache)
-        await cache.forget_unread()
-    async with opened() as cache:
-        assert cache.lookup(kept.key), "a folder that can be used is left as it is"
-
-
-async def test_where_it_may_come_back_that_is_said(opened, stored, clock, tmp_path) -> None:
-    async with opened() as cache:
-        stored(cache)
-        with pytest.raises(StorageError, match="may come back: .* used by another process"):
-            await DiskTier(tmp_path / "cache", QUOTAS, clock).forget_unread()
-    (tmp_path / "cache" / "index.sqlite.set-aside").mkdir()
-    with pytest.raises(StorageError, match="may come back: .* directory"):
-        await DiskTier(tmp_path / "cache", QUOTAS, clock).forget_unread()
-    async with opened() as cache:
-        assert len(cache) == 1
 
 
 async def test_leftovers_of_earlier_runs_are_swept(opened, stored, tmp_path) -> None:
