@@ -26,9 +26,10 @@ def told(response: Response) -> dict[str, object]:
         ({"cache_control": "private, max-age=9"}, "private"),
         ({"cache_control": "max-age=9", "vary": "*"}, "vary"),
         ({"set_cookie": "a=b"}, "set-cookie"),
-        ({}, "no-validator"),
+        ({}, "no-lifetime"),
         ({"cache_control": "no-cache"}, "no-validator"),
-        ({"cache_control": "max-age=0, must-revalidate"}, "no-validator"),
+        ({"cache_control": "no-cache, max-age=9"}, "no-validator"),
+        ({"cache_control": "max-age=0, must-revalidate"}, "no-lifetime"),
         ({"cdn_cache_control": "no-store", "cache_control": "max-age=9"}, "no-store"),
     ],
 )

@@ -41,6 +41,9 @@ class Store:
     async def purge_keys(self, keys, *, soft=False) -> int:
         return self._note(tuple(keys), soft)
 
+    async def purge_prefixes(self, prefixes, *, soft=False) -> int:
+        return self._note({"below": list(prefixes)}, soft)
+
     async def purge_all(self, *, soft=False) -> int:
         return self._note("everything", soft)
 
@@ -374,6 +377,7 @@ async def test_a_node_answers_where_it_stands(client, node, clock) -> None:
         {"tags": ["SITE-1"]},
         {"urls": ["http://a.example/"]},
         {"urls": ["http://a.example:80"]},
+        {"prefixes": ["http://a.example"]},
         {"everything": True},
     ],
 )

@@ -48,6 +48,13 @@ def test_tags_may_be_named_as_an_origin_names_them(call: Call, node: FakeApi) ->
     assert json.loads(node.bodies[-1])["tags"] == ["site-1", "d-2", "x"]
 
 
+def test_all_that_begins_so_is_purged(call: Call, node: FakeApi) -> None:
+    assert call("cdn", "purge", "--prefix", "/blog/", "--prefix", "Docs.Localhost").code == 0
+    host = node.url.removeprefix("http://")
+    prefixes = [f"http://{host}/blog/", "http://docs.localhost/"]
+    assert json.loads(node.bodies[-1]) == {"prefixes": prefixes, "soft": False}
+
+
 def test_a_wildcard_that_met_nothing_is_told_to_be_none(call: Call, node: FakeApi) -> None:
     node.answer(PURGE, {"purged": 0})
     assert call("cdn", "purge", "/a/*").err == "", "a page may be called so"

@@ -154,6 +154,11 @@ class Node:
         self._flights.close_to_joiners(keys)
         return self._purged(await self.cache.purge_keys(keys, soft=soft))
 
+    async def purge_prefixes(self, prefixes: Iterable[str], *, soft: bool = False) -> int:
+        """The same for all pages whose keys begin so."""
+        self._flights.close_to_joiners(None)
+        return self._purged(await self.cache.purge_prefixes(prefixes, soft=soft))
+
     async def purge_all(self, *, soft: bool = False) -> int:
         """Forget everything; returns how many entries that were."""
         self._flights.close_to_joiners(None)
@@ -369,13 +374,9 @@ class Node:
         if isinstance(outcome, Kept):
             entry, response = outcome.entry, outcome.response
             self._missed(entry.plan, collapsed)
+            stored, detail = outcome.stored(collapsed), outcome.detail
             status = self._status.forwarded(
-                key,
-                reason,
-                response.status,
-                stored=outcome.stored(collapsed),
-                collapsed=collapsed,
-                detail=outcome.detail,
+                key, reason, response.status, stored=stored, collapsed=collapsed, detail=detail
             )
             fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
             if collapsed or "age" in response.headers:

@@ -42,6 +42,7 @@ def _is_page(url: str) -> str:
 class What(BaseModel):
     """What to forget: whatever carries one of the tags, all variants of some URLs, or everything.
 
+    `prefixes` are URLs, too: of all pages that begin so. `http://a.example/` is a whole site.
     A soft purge keeps it, stale: good for no more than to cover for a failing origin.
     """
 
@@ -49,13 +50,15 @@ class What(BaseModel):
 
     tags: list[str] | None = None
     urls: list[Annotated[str, AfterValidator(_is_page)]] | None = None
+    prefixes: list[Annotated[str, AfterValidator(_is_page)]] | None = None
     everything: bool = False
     soft: bool = False
 
     @property
     def says_something(self) -> bool:
         """Whether it names anything at all; an empty list does."""
-        return self.tags is not None or self.urls is not None or self.everything
+        named = (self.tags, self.urls, self.prefixes)
+        return self.everything or any(each is not None for each in named)
 
 
 class Order(What):
@@ -88,6 +91,8 @@ class Forgetful(Protocol):
     async def purge(self, tags: Iterable[str], *, soft: bool = False) -> int: ...
 
     async def purge_keys(self, keys: Iterable[str], *, soft: bool = False) -> int: ...
+
+    async def purge_prefixes(self, prefixes: Iterable[str], *, soft: bool = False) -> int: ...
 
     async def purge_all(self, *, soft: bool = False) -> int: ...
 
@@ -233,6 +238,9 @@ class Purges:
         if what.urls:
             keys = [key for url in what.urls for key in _keys(url)]
             count += await self._store.purge_keys(keys, soft=what.soft)
+        if what.prefixes:
+            keys = [key for url in what.prefixes for key in _keys(url)]
+            count += await self._store.purge_prefixes(keys, soft=what.soft)
         return count
 
     def _missed(self, after: str, orders: list[Order]) -> list[Order] | None:

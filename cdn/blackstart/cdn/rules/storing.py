@@ -99,7 +99,9 @@ def judge(
         directives.unkept_fields,
         part,
     )
-    return storage if _is_of_use(storage, headers) else "no-validator"
+    if _is_of_use(storage, headers):
+        return storage
+    return "no-validator" if storage.rules & Rule.VALIDATE else "no-lifetime"
 
 
 def storage_of_post(

@@ -289,6 +289,16 @@ class Cache:
         if self.disk is not None and self._loading is None:
             await self.disk.forget_unread()
 
+    async def purge_prefixes(self, prefixes: Iterable[str], *, soft: bool = False) -> int:
+        """The same with all pages whose keys begin so."""
+        await self.loaded()
+        wanted = tuple(prefixes)
+        for fetch in self._fetches:
+            if fetch.key.startswith(wanted):
+                fetch.hear(None)
+        below = [entry for entry in self._contents if entry.key.startswith(wanted)]
+        return await self._purge(below, soft=soft)
+
     def entries(self) -> list[Entry]:
         """All that is held."""
         return list(self._contents)
