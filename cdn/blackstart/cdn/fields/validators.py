@@ -9,8 +9,9 @@ from blackstart.cdn.message import Headers
 
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _LISTED = re.compile(rf"(?<![^\s,]){_ETAG.pattern}")
-# A modification date is strong when the response is clearly younger (section 8.8.2.2).
-STRONG_AFTER_S = 60.0
+# A modification date is strong when the response is younger: of two that were made in one
+# second, and changed in it, one is as old as its modification (section 8.8.2.2).
+STRONG_AFTER_S = 1.0
 
 
 def etag_of(headers: Headers) -> str | None:
