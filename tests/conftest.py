@@ -17,7 +17,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
-from tests.distribution import (  # noqa: F401 - pytest finds its hooks here
+from tests.collection import pytest_collection  # noqa: F401 - pytest finds its hooks here
+from tests.distribution import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_xdist_make_scheduler,
 )
