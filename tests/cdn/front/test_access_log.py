@@ -98,6 +98,33 @@ def test_a_full_disk_loses_lines_and_nothing_else(clock: Clock) -> None:
     assert log.lost_lines == 2
 
 
+def test_a_log_that_was_moved_or_removed_is_begun_anew(clock: Clock, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path, older = folder / "access.log", folder / "access.log.1"
+    log = AccessLog(clock, path)
+
+    def note(target: str) -> None:
+        log.answered(None, "GET", "a.example", target, Response(200), 0, clock.time())
+        log.flush()
+
+    def targets(file: Path) -> list[str]:
+        return [line["target"] for line in lines(file)]
+
+    note("/1")
+    path.rename(older)
+    note("/2")
+    note("/3")
+    assert (targets(older), targets(path)) == (["/1"], ["/2", "/3"])
+    path.unlink()
+    note("/4")
+    assert targets(path) == ["/4"]
+    folder.rename(tmp_path / "elsewhere")
+    note("/5")
+    assert targets(tmp_path / "elsewhere" / "access.log") == ["/4", "/5"], "nothing is lost"
+    log.close()
+
+
 def test_without_a_file_it_goes_to_stdout(
     clock: Clock, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

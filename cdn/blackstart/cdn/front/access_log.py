@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
@@ -25,7 +26,8 @@ class AccessLog:
     """Writes to a file or to a descriptor such as stdout's; `clock` tells time and duration.
 
     A log that can't be written is no reason to stop: lines are lost, which is
-    said once, and the next flush tries again.
+    said once, and the next flush tries again. A file that was moved or removed,
+    as a rotation of logs does, is begun anew.
     Raises: StorageError when the file can't be opened.
     """
 
@@ -40,7 +42,7 @@ class AccessLog:
             self._descriptor = sys.stdout.fileno()
             return
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+            self._descriptor = _opened(path)
         except OSError as error:
             raise StorageError(f"cannot write the access log {path}: {error.strerror}") from error
 
@@ -77,6 +79,7 @@ class AccessLog:
         if not self._lines:
             return
         lines, self._lines = self._lines, []
+        self._follow()
         left = memoryview("".join(lines).encode())
         try:
             while left:
@@ -86,8 +89,26 @@ class AccessLog:
                 log.warning("access log lines are lost", error=error.strerror)
             self.lost_lines += len(lines)
 
+    def _follow(self) -> None:
+        """Go on in the file that has the log's name now; in the old one if that cannot be."""
+        if self._path is None:
+            return
+        try:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self._path), os.fstat(self._descriptor)):
+                    return
+            descriptor = _opened(self._path)
+        except OSError:
+            return
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+
     def close(self) -> None:
         """Write the rest, and close the file."""
         self.flush()
         if self._path is not None:
             os.close(self._descriptor)
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
