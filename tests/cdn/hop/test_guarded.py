@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from blackstart.cdn.hop import (
     Breaker,
@@ -41,6 +42,17 @@ async def test_while_it_is_open_nothing_is_sent(guarded, origin, clock) -> None:
         await guarded.send(GET)
     assert caught.value.retry_after_s == 3
     assert len(origin.requests) == 2
+
+
+async def test_an_origin_that_is_back_is_told_of_once(guarded, origin, clock) -> None:
+    with capture_logs() as logs:
+        origin.answer = UnreachableError("down")
+        await fails(guarded, 2)
+        clock.advance(5)
+        origin.answer = Response(200)
+        for _ in range(3):
+            await guarded.send(GET)
+    assert [line["event"] for line in logs] == ["the origin answers again"]
 
 
 async def test_a_clock_that_is_set_back_makes_the_time_no_longer(guarded, origin, clock) -> None:

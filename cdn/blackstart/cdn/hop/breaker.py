@@ -65,15 +65,16 @@ class Breaker:
             self._probe = True
         return self._term
 
-    def succeeded(self, ticket: int, now: float) -> None:
-        """The request that `ticket` was for had an answer."""
+    def succeeded(self, ticket: int, now: float) -> bool:
+        """The request that `ticket` was for had an answer; whether that closes the breaker."""
         if ticket != self._term:
-            return
+            return False
         if self._open:
             self._turn(is_open=False)
-            return
+            return True
         self._failures_in_row = 0
         self._recent.add(now, failed=False)
+        return False
 
     def failed(self, ticket: int, now: float, asked_s: float = 0.0) -> None:
         """The request had none, or one that asks to be left alone for `asked_s` seconds."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import structlog
+
 from blackstart.cdn.hop.breaker import Breaker, State
 from blackstart.cdn.hop.failures import CrowdedError, TimedOutError, UnreachableError
 from blackstart.cdn.hop.hop import Hop
 from blackstart.cdn.message import Request, Response
 from blackstart.clock import Clock
 from blackstart.errors import HopError
+
+log = structlog.get_logger(__name__)
 
 
 class ShutError(HopError):
@@ -60,7 +64,8 @@ class GuardedHop:
         except BaseException:
             breaker.gave_up(ticket)
             raise
-        breaker.succeeded(ticket, self._clock.time())
+        if breaker.succeeded(ticket, self._clock.time()):
+            log.warning("the origin answers again")
         return response
 
     async def close(self) -> None:
