@@ -187,6 +187,25 @@ async def test_a_look_tells_the_rules_that_the_origin_made(
     assert (variant["because"], variant["rules"]) == (because, rules)
 
 
+@pytest.mark.parametrize(
+    ("fields", "by"),
+    [
+        ({"cdn_cache_control": "max-age=9", "cache_control": "max-age=60"}, "CDN-Cache-Control"),
+        ({"cache_control": "s-maxage=60", "expires": "0"}, "Cache-Control"),
+        ({"cache_control": "public", "expires": "0"}, "Expires"),
+        ({"last_modified": "Thu, 02 Feb 2017 01:00:00 GMT"}, "Last-Modified"),
+        ({}, None),
+    ],
+)
+async def test_a_look_tells_which_field_the_lifetime_is_from(
+    client, node, origin, fields, by
+) -> None:
+    origin.says(etag='"1"', **fields)
+    await visit(node, "/")
+    [variant] = (await entry(client))["variants"]
+    assert variant["lifetime_by"] == by
+
+
 async def test_a_look_at_what_a_soft_purge_left(client, node, origin) -> None:
     origin.says(**KEEP)
     await visit(node, "/")

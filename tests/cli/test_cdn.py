@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ ENTRY = {
 DETAILS = {
     "stored_at": 1_486_000_000.0,
     "lifetime_s": 3600.0,
+    "lifetime_by": "CDN-Cache-Control",
     "because": "fresh for another 3580 s of 3600 s",
     "covers_errors": True,
     "rules": ["stale only as the origin allows"],
@@ -169,8 +171,32 @@ def test_a_look_shows_what_the_node_would_do_and_each_variant(call: Call, node: 
         assert text in shown.out
     assert "2017-02-02 01:46:40 UTC, age 20s" in shown.out
     assert "yes, fresh for another 3580 s of 3600 s" in shown.out
+    assert re.search(r"^lifetime +3600 s: CDN-Cache-Control *$", shown.out, re.MULTILINE)
     assert "\x1b" not in shown.out
     assert node.asked[-1].endswith("target=%2Fa&header=Accept-Language%3A+de")
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [
+        ("Last-Modified", "3600 s: a tenth of its age at the origin, which names none"),
+        (None, "none: the origin names none"),
+    ],
+)
+def test_a_lifetime_that_the_origin_did_not_name_is_told_to_be_none_of_its_own(
+    call: Call, node: FakeApi, by: str | None, told: str
+) -> None:
+    variant = {**ENTRY, **DETAILS, "lifetime_by": by}
+    node.answer(LOOK, {"node": "n1", "now": "hit: send it", "variants": [variant]})
+    assert told in call("cdn", "inspect", "/a").out
+
+
+def test_a_page_of_which_nothing_is_held_is_told_to_be_so(call: Call, node: FakeApi) -> None:
+    node.answer(LOOK, {"node": "n1", "now": "fwd=uri-miss: ask the origin", "variants": []})
+    shown = call("cdn", "inspect", "http://a.example/")
+    head, now, nothing = shown.out.splitlines()
+    assert (head, now) == ("a.example/ at node n1", "now: fwd=uri-miss: ask the origin")
+    assert nothing.startswith("nothing is held of it: ")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from blackstart.cdn.fields.directives import Wishes
+from blackstart.cdn.fields.directives import Wishes, directives_of
 from blackstart.cdn.message import Request
 from blackstart.cdn.rules.decision import (
     Complete,
@@ -19,6 +19,7 @@ from blackstart.cdn.rules.decision import (
     decide,
     is_fresh,
 )
+from blackstart.cdn.rules.freshness import named_by
 from blackstart.cdn.rules.policy import Policy
 from blackstart.cdn.rules.storing import Rule
 from blackstart.cdn.storage.entry import Entry
@@ -58,6 +59,7 @@ def details(entry: Entry, now: float, policy: Policy) -> dict[str, Any]:
         **summary(entry, now),
         "stored_at": entry.stored_at,
         "lifetime_s": entry.lifetime_s,
+        "lifetime_by": named_by(entry.headers, directives_of(entry.headers, policy.targeted)),
         "because": freshness(entry, now),
         "covers_errors": covers_errors(entry, now, Wishes(), policy),
         "rules": [text for rule, text in _RULES.items() if entry.rules & rule],

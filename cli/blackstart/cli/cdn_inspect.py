@@ -28,9 +28,21 @@ def inspect(
         return
     print(plain(f"{page} at node {found['node']}"))
     print(plain(f"now: {found['now']}"))
+    if not found["variants"]:
+        print("nothing is held of it: `detail` in Cache-Status says why, when you ask for it")
     for number, variant in enumerate(found["variants"], start=1):
         print()
         _print_variant(variant, number, len(found["variants"]))
+
+
+def _lifetime(variant: dict[str, Any]) -> str:
+    """How long it is fresh in all, and on whose word."""
+    by = variant.get("lifetime_by")
+    if by is None:
+        return "none: the origin names none"
+    if by == "Last-Modified":
+        by = "a tenth of its age at the origin, which names none (Last-Modified)"
+    return f"{variant['lifetime_s']:.0f} s: {by}"
 
 
 def _print_variant(variant: dict[str, Any], number: int, of: int) -> None:
@@ -50,6 +62,7 @@ def _print_variant(variant: dict[str, Any], number: int, of: int) -> None:
             "part": part and f"bytes {part[0]}-{part[1] - 1} of {part[2]}",
             "stored": f"{stored_at:%Y-%m-%d %H:%M:%S} UTC, age {duration(variant['age_s'])}",
             "fresh": f"{'yes' if variant['fresh'] else 'no'}, {variant['because']}",
+            "lifetime": _lifetime(variant),
             "for errors": "would stand in" if variant["covers_errors"] else "would not stand in",
             "rules": "; ".join(variant["rules"]),
             "plan": variant["plan"],

@@ -36,6 +36,15 @@ def is_explicit(headers: Headers, directives: Directives) -> bool:
     return directives.lifetime_s is not None or (not directives.targeted and "expires" in headers)
 
 
+def named_by(headers: Headers, directives: Directives) -> str | None:
+    """Which field the lifetime is from; None: from none, so that there is no lifetime."""
+    if directives.lifetime_s is not None:
+        return "CDN-Cache-Control" if directives.targeted else "Cache-Control"
+    if is_explicit(headers, directives):
+        return "Expires"
+    return "Last-Modified" if "last-modified" in headers else None
+
+
 def _until_expiry_s(headers: Headers, received_at: float) -> float:
     """Expires minus Date; an invalid Expires, `0` above all, is in the past (section 5.3)."""
     expires = headers.all("expires")
