@@ -283,6 +283,9 @@ class Origin:
                 plan=plan,
             )
             if not fetch.outdates(entry.tags):
+                is_other = held is not None and held.selecting != entry.selecting
+                if held is not None and is_other and _supersedes(ask, response):
+                    self._cache.drop([held])  # The new one does not displace it by itself.
                 intake = self._cache.intake(entry, fetch, length)
                 is_whole = isinstance(response.body, bytes)
                 own = [pair for pair in public.headers if pair[0] in storage.unkept_fields]

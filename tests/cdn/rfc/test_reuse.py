@@ -166,6 +166,29 @@ async def test_the_newest_of_several_that_fit(bench) -> None:
     assert (await bench.visit({"foo": "1", "bar": "1"})).body == b"newer"
 
 
+async def test_an_answer_without_vary_does_not_hide_a_variant(bench) -> None:
+    """Section 4.1: some origins leave the field out where nothing is preferred."""
+    bench.says(200, {**FRESH, "vary": "foo"}, b"one")
+    await bench.visit({"foo": "1"})
+    bench.clock.advance(10)
+    bench.says(200, FRESH, b"any")
+    await bench.visit()
+    assert (await bench.visit({"foo": "1"})).body == b"one"
+    assert (await bench.visit({"foo": "2"})).body == b"any"
+    assert (await bench.visit()).body == b"any"
+    assert bench.asked == 2
+
+
+async def test_a_variant_goes_when_the_page_varies_no_more(bench) -> None:
+    bench.says(200, {"cache-control": "max-age=10", "vary": "foo"}, b"one")
+    await bench.visit({"foo": "1"})
+    bench.clock.advance(10)
+    bench.says(200, FRESH, b"any")
+    for foo in ("1", "1", "2"):
+        assert (await bench.visit({"foo": foo})).body == b"any"
+    assert bench.asked == 2
+
+
 # Stale responses (section 4.2.4, RFC 5861)
 
 ERRORS = [Response(500), Response(502), Response(503), Response(504), HopError("down")]

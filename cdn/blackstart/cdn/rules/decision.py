@@ -109,8 +109,9 @@ def decide(
 def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str]:
     """The stored response that fits a request (section 4.1), or why there is none.
 
-    Of several the newest is taken; whole ones before parts, and of those one
-    that has what is asked for, or else can be completed.
+    Of several the newest is taken: of those that vary, where there are any, as the
+    others may be what an origin says to whoever has no preference. Whole ones come
+    before parts, and of those one that has what is asked for, or can be completed.
     """
     if not stored:
         return None, "uri-miss"
@@ -122,11 +123,12 @@ def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str
         if not fitting:
             return None, "request"
 
-    def rank(entry: Entry) -> tuple[bool, bool, bool, float]:
+    def rank(entry: Entry) -> tuple[bool, bool, bool, bool, float]:
+        varies, made = bool(entry.selecting), made_at(entry)
         if entry.part is None:
-            return True, True, True, made_at(entry)
+            return True, True, True, varies, made
         has_it = _has_what_is_asked(request, entry)
-        return False, has_it, has_it or _can_be_completed(request, entry), made_at(entry)
+        return False, has_it, has_it or _can_be_completed(request, entry), varies, made
 
     return max(fitting, key=rank), ""
 
