@@ -161,7 +161,7 @@ class Origin:
             if is_same and describes(response, held):
                 self._confirmed(request, held, response, fetch, asked_at, now)
             else:
-                held.stale = True
+                self._cache.doubt(held)
             return Unshared(response)
         return None
 

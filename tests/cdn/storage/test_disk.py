@@ -55,6 +55,18 @@ async def test_what_was_stored_outlives_the_process_and_is_stale_until_trusted(
         assert cache.peek(entry) == b"page", "a short body goes to memory when it is read"
 
 
+async def test_trust_makes_nothing_fresh_that_the_origin_has_told_of_otherwise(
+    opened, stored
+) -> None:
+    async with opened() as cache:
+        stored(cache)
+        stored(cache, f"{KEY}2")
+    async with opened() as cache:
+        cache.doubt(only(cache))
+        cache.trust_found()
+        assert [only(cache, key).stale for key in (KEY, f"{KEY}2")] == [True, False]
+
+
 async def test_an_entry_pushed_out_of_memory_is_read_from_disk(opened, stored) -> None:
     async with opened(memory=3_000) as cache:
         evicted = []
@@ -358,6 +370,7 @@ async def test_a_purge_that_the_disk_cannot_note_is_not_acknowledged(opened, sto
 async def test_a_damaged_index_is_begun_anew_while_it_serves(opened, stored, tmp_path) -> None:
     files = Broken()
     async with opened(files=files) as cache:
+        await cache.keep_position("41")
         kept = stored(cache)
         long = stored(cache, f"{KEY}long", bytes(2_000_000))
         await cache.disk.flush()
@@ -370,6 +383,7 @@ async def test_a_damaged_index_is_begun_anew_while_it_serves(opened, stored, tmp
         assert await cache.purge(["site-1"]) == 2
     async with opened() as cache:
         assert len(cache) == 0
+        assert cache.position == "41"
     assert (tmp_path / "cache" / "index.sqlite.set-aside").exists()
 
 

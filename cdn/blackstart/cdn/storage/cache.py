@@ -250,6 +250,12 @@ class Cache:
         for entry in entries:
             self._discard(entry)
 
+    def doubt(self, entry: Entry) -> None:
+        """The origin has told of another version: not fresh until it confirms this one."""
+        entry.stale = True
+        if self._loading is not None:
+            self._loading.stays_stale([entry])
+
     def invalidate(self, keys: Iterable[str]) -> None:
         """Forget pages, because an unsafe request changed them (RFC 9111 section 4.4)."""
         wanted = list(keys)

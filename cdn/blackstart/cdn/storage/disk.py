@@ -344,6 +344,9 @@ class DiskTier:
             self._forget(node)
         if report.anew:
             self._on_lost(None)
+            if self.position is not None:
+                # Or the next run would not know that somebody orders purges.
+                self.set_position(self.position, trusted=True)
         if report.error is not None:
             self._pause(str(report.error))
 
