@@ -169,7 +169,9 @@ def until() -> Callable[[Callable[[], Any], str], Any]:
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """One platform for all tests that only use it."""
     temporary = tmp_path_factory.mktemp("up")
-    with start_up(temporary, BLACKSTART_PURGE_TOKEN="a token") as up:
+    with start_up(
+        temporary, BLACKSTART_PURGE_TOKEN="a token", BLACKSTART_BUILD_COMMANDS="true"
+    ) as up:
         yield up
 
 

@@ -13,7 +13,6 @@ import httpx2
 import pytest
 
 Commit = Callable[[dict[str, bytes]], Path]
-Starter = Callable[..., Any]
 
 FILES = {
     "index.html": b"home",
@@ -36,37 +35,36 @@ def events(response: httpx2.Response) -> Iterator[tuple[str, int, str]]:
 
 
 def test_a_builds_log_follows_while_it_runs_and_ends_with_the_build(
-    start: Starter, commit: Commit, tmp_path: Path
+    up: Any, commit: Commit, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
     wait = f"while [ ! -e {shlex.quote(str(gate))} ]; do sleep 0.02; done"
     command = f"echo at the gate; {wait}; mkdir out; echo home > out/index.html; echo through"
     config = f'[build]\ncommand = {json.dumps(command)}\npublish = "out"\n'
-    with start(tmp_path / "up", BLACKSTART_BUILD_COMMANDS="true") as up:
-        up.create_site("docs", commit({"netlify.toml": config.encode()}))
-        build = up.api("POST", "/sites/docs/builds")
-        url = f"{up.control}/api/v1/builds/{build['id']}"
-        with up.client.stream("GET", f"{url}/log/stream", headers=up.bearer) as response:
-            assert response.headers["content-type"].startswith("text/event-stream")
-            coming = events(response)
-            seen = []
-            for event in coming:
-                seen.append(event)
-                if event[2] == "at the gate":
-                    break
-            assert up.api("GET", f"/builds/{build['id']}")["state"] == "running"
-            assert "through" not in [line for _, _, line in seen]
-            gate.touch()
-            seen += coming  # The stream ends, or this would wait in vain.
-        ended = up.api("GET", f"/builds/{build['id']}")
-        assert ended["state"] == "done", ended
-        *lines, end = seen
-        assert lines == [("line", n, line) for n, line in enumerate(ended["log"], 1)]
-        assert "through" in ended["log"]
-        assert end == ("end", len(lines), "done")
-        again = {**up.bearer, "Last-Event-ID": str(len(lines) - 1)}
-        with up.client.stream("GET", f"{url}/log/stream", headers=again) as response:
-            assert list(events(response)) == seen[-2:]
+    up.create_site("followed", commit({"netlify.toml": config.encode()}))
+    build = up.api("POST", "/sites/followed/builds")
+    url = f"{up.control}/api/v1/builds/{build['id']}"
+    with up.client.stream("GET", f"{url}/log/stream", headers=up.bearer) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        coming = events(response)
+        seen = []
+        for event in coming:
+            seen.append(event)
+            if event[2] == "at the gate":
+                break
+        assert up.api("GET", f"/builds/{build['id']}")["state"] == "running"
+        assert "through" not in [line for _, _, line in seen]
+        gate.touch()
+        seen += coming  # The stream ends, or this would wait in vain.
+    ended = up.api("GET", f"/builds/{build['id']}")
+    assert ended["state"] == "done", ended
+    *lines, end = seen
+    assert lines == [("line", n, line) for n, line in enumerate(ended["log"], 1)]
+    assert "through" in ended["log"]
+    assert end == ("end", len(lines), "done")
+    again = {**up.bearer, "Last-Event-ID": str(len(lines) - 1)}
+    with up.client.stream("GET", f"{url}/log/stream", headers=again) as response:
+        assert list(events(response)) == seen[-2:]
 
 
 def is_hit(up: Any, site: str, path: str, node: int) -> bool:
