@@ -39,6 +39,14 @@ async def test_an_origin_may_be_asked_for_its_own_host_and_told_of_visitors() ->
             assert sent.headers.all("x-forwarded-host") == [visited]
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_what_varies_on_the_visitor_s_address_is_for_one_where_the_origin_is_told(
+    environment, tells
+) -> None:
+    node = build_app(CdnSettings(forward_client=tells)).node
+    assert node.policy.told == ({"x-forwarded-for"} if tells else set())
+
+
 async def test_each_answer_may_tell_its_cache_key() -> None:
     async with site_up(status_key=True) as site:
         for began in ("n1; fwd=uri-miss", "n1; hit", "n1; hit"):

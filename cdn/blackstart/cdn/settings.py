@@ -15,7 +15,7 @@ from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.hop import Hop, SocketHop
 from blackstart.cdn.hop.breaker import Breaker
 from blackstart.cdn.hop.guarded import GuardedHop
-from blackstart.cdn.hop.introducing import IntroducingHop
+from blackstart.cdn.hop.introducing import CLIENT_FIELD, IntroducingHop
 from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.retry import RetryingHop
 from blackstart.cdn.node import Node
@@ -154,6 +154,7 @@ def build_app(settings: CdnSettings | None = None) -> NodeApp:
             stale_if_error=settings.stale_if_error,
             stale_if_error_s=settings.stale_window_s,
             serve_unheard=settings.serve_unheard,
+            told=frozenset({CLIENT_FIELD}) if settings.forward_client else frozenset(),
         ),
         plan_header=settings.plan_header,
         identity=seed.new_id(),

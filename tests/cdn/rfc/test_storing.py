@@ -1,5 +1,7 @@
 """What may be stored, and which fields of it (RFC 9111 sections 3, 5.2.1.5, 5.2.2, 7.3)."""
 
+from dataclasses import replace
+
 import pytest
 
 FRESH = "max-age=3600"
@@ -73,6 +75,15 @@ async def test_no_store_in_a_request(is_reused) -> None:
         {"cache-control": FRESH}, asking={"cache-control": "no-store"}, then={}
     )
     assert await is_reused({"cache-control": FRESH}, then={"cache-control": "no-store"})
+
+
+async def test_what_varies_on_what_only_the_origin_sees_is_not_stored(bench) -> None:
+    """The hop tells the origin of the visitor, whose request has no such field."""
+    varying = {"cache-control": FRESH, "vary": "Accept, X-Forwarded-For"}
+    assert await bench.is_reused(varying)
+    bench.node.policy = replace(bench.node.policy, told=frozenset({"x-forwarded-for"}))
+    assert not await bench.is_reused(varying)
+    assert await bench.is_reused({"cache-control": FRESH, "vary": "Accept"})
 
 
 @pytest.mark.parametrize(

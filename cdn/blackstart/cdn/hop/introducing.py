@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from blackstart.cdn.hop.hop import Hop
 from blackstart.cdn.message import Request, Response
+
+CLIENT_FIELD: Final = "x-forwarded-for"
 
 
 class IntroducingHop:
@@ -13,7 +16,7 @@ class IntroducingHop:
 
     The visitor's host is then in X-Forwarded-Host. With `tells_client` the
     visitor's address is in X-Forwarded-For: pages are shared all the same, so
-    that an origin whose answer depends on it has to keep that one private.
+    that an origin whose answer depends on it has to say so, by Vary or `private`.
     """
 
     def __init__(self, hop: Hop, *, host: str | None, tells_client: bool) -> None:
@@ -26,7 +29,7 @@ class IntroducingHop:
         if self._host is not None:
             added.append(("x-forwarded-host", request.host))
         if self._tells_client and request.client is not None:
-            added.append(("x-forwarded-for", request.client))
+            added.append((CLIENT_FIELD, request.client))
         host = request.host if self._host is None else self._host
         headers = request.headers.without({name for name, _ in added}).plus(*added)
         return await self._hop.send(replace(request, host=host, headers=headers))

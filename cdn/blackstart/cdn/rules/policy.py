@@ -22,6 +22,8 @@ class Policy:
     the advice in a request's Cache-Control is taken (section 5.2.1).
     `serve_unheard` lets a node that may have missed purges serve what it
     stored where the origin fails; without it visitors see the failure.
+    `told` are fields about the visitor that only the origin sees, as the hop adds
+    them: what varies on one of these fits nobody else, and is not kept.
     """
 
     targeted: tuple[str, ...] = ("cdn-cache-control",)
@@ -33,3 +35,4 @@ class Policy:
     stale_if_error_s: float = DAY_S
     obey_clients: bool = True
     serve_unheard: bool = False
+    told: frozenset[str] = frozenset()

@@ -80,7 +80,7 @@ def judge(
     if forbidden is not None:
         return forbidden
     vary = vary_of(headers)
-    if vary is None:
+    if vary is None or not policy.told.isdisjoint(vary):
         return "vary"
     fresh_s = lifetime_s(response.status, headers, directives, received_at, policy)
     if fresh_s is None and response.status not in HEURISTIC:
