@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -13,7 +14,10 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Mapping[str, bool], rows: Iterable[Sequence[str | None]]) -> None:
-    """Rows under the names of their columns; True marks a column that may be folded."""
+    """Rows under the names of their columns; True marks a column that may be folded.
+
+    Where nobody says how wide the output is, as in a pipe, a row is one line: grep reads those.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -25,7 +29,12 @@ def print_table(columns: Mapping[str, bool], rows: Iterable[Sequence[str | None]
         table.add_column(name, overflow="fold" if folds else "ellipsis", no_wrap=not folds)
     for row in rows:
         table.add_row(*(Text(plain(cell or "")) for cell in row))
+    usual = out.width
+    if not out.is_terminal and "COLUMNS" not in os.environ:
+        # A limit that no table comes near: it then takes what it needs.
+        out.width = 1 << 20
     out.print(table)
+    out.width = usual
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
