@@ -13,11 +13,10 @@ _TIME = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _MONTH = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _WEEKDAY = r"(?:mon|tue|wed|thu|fri|sat|sun)"
 _LONG_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_ZONE = r"(?:gmt|utc)"
 _FORMS = (
     # IMF-fixdate, then the obsolete RFC 850 and asctime forms that recipients must take.
-    rf"{_WEEKDAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} {_ZONE}",
-    rf"{_LONG_WEEKDAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} {_ZONE}",
+    rf"{_WEEKDAY}, (?P<day>\d\d) {_MONTH} (?P<year>\d{{4}}) {_TIME} gmt",
+    rf"{_LONG_WEEKDAY}, (?P<day>\d\d)-{_MONTH}-(?P<year>\d\d) {_TIME} gmt",
     rf"{_WEEKDAY} {_MONTH} (?P<day>[ \d]\d) {_TIME} (?P<year>\d{{4}})",
 )
 _PATTERNS = tuple(re.compile(form, re.IGNORECASE | re.ASCII) for form in _FORMS)
@@ -28,7 +27,7 @@ _PIVOT_YEAR = 2025
 def parse_date(text: str) -> float | None:
     """Unix seconds; None when it is no HTTP date.
 
-    Case is ignored, a zone other than GMT or UTC is not taken (RFC 9111
+    Case is ignored, a zone other than GMT is not taken, not even UTC (RFC 9111
     section 4.2). A year of two digits lies in the 50 years after `_PIVOT_YEAR`
     or before (RFC 9110 section 5.6.7).
     """
