@@ -301,7 +301,7 @@ class DiskTier:
     def _is_writable(self) -> bool:
         if self._paused is not None and not self._is_paused():
             self._paused = None
-            log.info("cache disk is used again", folder=str(self._folder.path))
+            log.warning("cache disk is used again", folder=str(self._folder.path))
         return self._paused is None
 
     def _is_paused(self) -> bool:
@@ -361,7 +361,12 @@ class DiskTier:
 
     def _pause(self, reason: str) -> None:
         if self._paused is None:
-            log.warning("cache disk failed, memory only", pause_s=self._pause_s, error=reason)
+            log.warning(
+                "cache disk failed, memory only",
+                folder=str(self._folder.path),
+                pause_s=self._pause_s,
+                error=reason,
+            )
         self._paused = reason
         self._paused_until = self._clock.time() + self._pause_s
 
