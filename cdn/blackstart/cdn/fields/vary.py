@@ -53,13 +53,12 @@ def matches(stored: Selecting, request: Headers) -> bool:
 def _normal(name: str, value: str | None) -> str | None:
     """One form for values that mean the same.
 
-    White space counts for nothing, nor do order, case and idle weights of preferences.
+    White space counts for nothing, nor do order, case and idle weights of preferences. A long
+    value is taken as it is: it is compared with that of each variant, and whoever sends one of
+    30,000 commas must neither have it taken apart each time, nor have it remembered.
     """
-    if value is None:
-        return None
-    # Whoever sends long values must not fill the memory with what is remembered of them.
-    if len(value) > LONGEST_REMEMBERED:
-        return _normalised(name, value)
+    if value is None or len(value) > LONGEST_REMEMBERED:
+        return value
     return _remembered(name, value)
 
 
