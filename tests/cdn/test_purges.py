@@ -102,6 +102,19 @@ async def test_a_node_that_cannot_be_told_what_it_missed_forgets_everything(purg
     assert (purges.position, store.told[-1]) == ("70", "everything")
 
 
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("http://a.example:81/ü?ä=ö#x", "/%C3%BC?%C3%A4=%C3%B6"),
+        ("http://a.example:81/a b\n", "/a%20b"),
+        ("http://a.example:81/%C3%bc//..;'\"[]|\\", "/%C3%bc//..;'\"[]|\\"),
+    ],
+)
+async def test_a_page_may_be_named_as_people_write_it(purges, store, url, target) -> None:
+    await purges.forget(What(urls=[url]))
+    assert store.told == [(f"a.example:81 {target}",)]
+
+
 async def test_an_order_that_failed_is_not_behind_the_node(purges, store) -> None:
     await purges.obey(message("0", "1"))
     store.broken = True

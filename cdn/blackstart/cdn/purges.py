@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Protocol
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -31,6 +32,8 @@ BEGINNING = "0"
 
 # Not taken apart by `urlsplit`, to which `/a` and `/a?` are one page; to visitors they are two.
 _URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#@]+)([^#]*)(?:#.*)?", re.IGNORECASE)
+# What may stand in a target; all else comes percent-encoded from visitors.
+_PRINTABLE = bytes(range(0x21, 0x7F))
 _PORT = re.compile(":[0-9]+$")
 
 
@@ -288,13 +291,15 @@ class Purges:
 def _keys(url: str) -> list[str]:
     """The keys of a URL's page: visitors may or may not have named the usual port.
 
+    It may be given as people write it, `/a b` or `/ü`.
+
     Raises: ValueError when it is not the URL of a page.
     """
-    parts = _URL.fullmatch(url)
+    parts = _URL.fullmatch(url.strip())
     host = None if parts is None else host_of(parts[2])
     if parts is None or host is None:
         raise ValueError("not the URL of a page")
-    target = parts[3] if parts[3].startswith("/") else f"/{parts[3]}"
+    target = quote(parts[3] if parts[3].startswith("/") else f"/{parts[3]}", _PRINTABLE)
     usual = ":443" if parts[1].lower() == "https" else ":80"
     bare = host.removesuffix(usual)
     if bare != host or not _PORT.search(host):
