@@ -9,24 +9,15 @@ from dataclasses import replace
 
 import structlog
 
-from blackstart.cdn.cache_status import STALE_IF_ERROR, STALE_WHILE_REVALIDATE, CacheStatus
-from blackstart.cdn.complaints import Complaints
-from blackstart.cdn.delivery import (
-    age_of,
-    from_cache,
-    from_intake,
-    from_memory,
-    from_origin,
-    no_answer,
-)
+from blackstart.cdn.answers import Answers, Asked
 from blackstart.cdn.fields.vary import selecting
 from blackstart.cdn.flights import Flight, Flights, Slot
 from blackstart.cdn.hop import Hop
 from blackstart.cdn.loops import Passage, at_the_end
-from blackstart.cdn.message import Relay, Request, Response, close_body, plain
+from blackstart.cdn.message import Request, Response, plain
 from blackstart.cdn.metrics import Metrics
-from blackstart.cdn.origin import Origin, announced_bytes
-from blackstart.cdn.outcome import Confirmed, Failed, Kept, Outcome, serves
+from blackstart.cdn.origin import Origin
+from blackstart.cdn.outcome import Outcome, serves
 from blackstart.cdn.purges import Place, PlaceOfCache, Purges
 from blackstart.cdn.rules.decision import (
     DEMANDS,
@@ -37,10 +28,8 @@ from blackstart.cdn.rules.decision import (
     Refuse,
     Reuse,
     Validate,
-    covers_errors,
     current_age_s,
     decide,
-    status_without_answer,
     wishes_of,
 )
 from blackstart.cdn.rules.invalidating import key_of
@@ -108,12 +97,13 @@ class Node:
             plan_header=plan_header,
         )
         self._flights = Flights(clock, cache, self._origin)
-        self._status = CacheStatus(name, tells_key=tells_key)
+        self._answers = Answers(
+            clock, cache, self._origin, self.purges, self.metrics, name=name, tells_key=tells_key
+        )
         self._warm = Warm()
         self._time = clock.time
         self._warm_answer = self._warm.answers.get
         cache.on_change = self._warm.drop
-        self._complaints = Complaints(clock, log, "no answer from the origin")
         self._conditional_misses: OrderedDict[str, None] = OrderedDict()
 
     @property
@@ -136,7 +126,7 @@ class Node:
     async def close(self) -> None:
         """Call off what is under way, free the hop and bring the cache to disk."""
         await self._flights.close()
-        self._complaints.close()
+        self._answers.close()
         await self.hop.close()
         await self.cache.close()
 
@@ -211,21 +201,13 @@ class Node:
         body = self.cache.peek(entry)
         if body is None:
             return None
-        status = self._hit_status(entry, now)
-        response = from_memory(request, entry, body, age_of(entry, now), status)
-        counts = self.metrics.plans[entry.plan]
-        counts.hits += 1
-        if isinstance(response.body, bytes):
-            counts.sent_bytes += len(response.body)
+        response = self._answers.at_hand(request, entry, body, now)
         if is_plain and len(stored) == 1 and not entry.selecting and entry.part is None:
             age_s = current_age_s(entry, now)
             until = now + min(1.0 - age_s % 1.0, entry.lifetime_s - age_s)
+            counts = self.metrics.plans[entry.plan]
             self._warm.keep(key, WarmAnswer(response, until, entry, counts))
         return response
-
-    def _hit_status(self, entry: Entry, now: float, detail: str = "") -> tuple[str, str]:
-        ttl_s = entry.lifetime_s - current_age_s(entry, now)
-        return "cache-status", self._status.hit(entry.key, ttl_s, detail)
 
     async def answer(self, request: Request) -> Response:
         """Answer a visitor. Never raises for a failing origin: that is a 502, or a stale copy."""
@@ -245,41 +227,25 @@ class Node:
         now = self.clock.time()
         decision = decide(request, stored, now, self._policy, heard=self.purges.heard)
         if isinstance(decision, Reuse):
+            entry, stale = decision.entry, decision.stale
+            if stale:
+                self._refresh(request, key, entry)
             try:
-                return await self._reused(request, key, decision, now)
+                return await self._answers.reused(request, entry, now, stale=stale)
             except StorageError as error:
-                log.warning("a stored response was lost", key=key, error=str(error))
-                return await self._answer(request, after)
+                return await self._again(request, key, error, after)
         if isinstance(decision, Pass):
-            return await self._passed(request, key, decision.reason)
+            return await self._passed(Asked(request, key, decision.reason))
         if isinstance(decision, Refuse):
-            refusal = plain(504, f"504 Gateway Timeout: no such page is stored (node {self.name})")
-            return self._own(
-                refusal, self._status.forwarded(key, "request", detail="only-if-cached")
-            )
+            return self._answers.not_stored(key)
         return await self._forwarded(request, key, decision, after)
 
-    async def _reused(self, request: Request, key: str, decision: Reuse, now: float) -> Response:
-        entry = decision.entry
-        if decision.stale:
-            self._refresh(request, key, entry)
-            self.metrics.plans[entry.plan].stale += 1
-            status = self._hit_status(entry, now, STALE_WHILE_REVALIDATE)
-        else:
-            self.metrics.plans[entry.plan].hits += 1
-            status = self._hit_status(entry, now)
-        return await self._from_entry(request, entry, now, status)
-
-    async def _from_entry(
-        self, request: Request, entry: Entry, now: float, status: tuple[str, str]
+    async def _again(
+        self, request: Request, key: str, error: StorageError, after: Flight | None = None
     ) -> Response:
-        body = self.cache.peek(entry)
-        fields = (age_of(entry, now), status)
-        if body is not None:
-            response = from_memory(request, entry, body, *fields)
-        else:
-            response = await from_cache(request, entry, self.cache, *fields)
-        return self._counted(response, entry.plan)
+        """Answer by what is stored without what has just proved to be lost."""
+        log.warning("a stored response was lost", key=key, error=str(error))
+        return await self._answer(request, after)
 
     def _refresh(self, request: Request, key: str, entry: Entry) -> None:
         """Validate a response in the background (RFC 5861 section 3), once at a time."""
@@ -290,18 +256,13 @@ class Node:
 
     # From the origin ----------------------------------------------------------------------
 
-    async def _passed(self, request: Request, key: str, reason: str) -> Response:
+    async def _passed(self, asked: Asked) -> Response:
         """Hand a request to the origin and its answer to the visitor, with what that changes."""
         try:
-            response = await self._origin.pass_on(request, self._invalidate)
+            response = await self._origin.pass_on(asked.request, self._invalidate)
         except HopError as error:
-            return self._no_answer(request, key, error, reason)
-        plan = self._origin.plan(response)
-        self._missed(plan)
-        status = self._status.forwarded(key, reason, response.status)
-        public = self._origin.public(response)
-        answer = Response(public.status, public.headers.plus(("cache-status", status)), public.body)
-        return self._counted(answer, plan)
+            return self._answers.no_answer(asked, error)
+        return self._answers.passed(asked, response)
 
     def _invalidate(self, keys: list[str]) -> None:
         self._flights.close_to_joiners(keys)
@@ -322,14 +283,20 @@ class Node:
             outcome = await flight.landed()
             if not serves(outcome, request):
                 return await self._answer(request, after=flight)
-            return await self._from_outcome(request, key, held, outcome, reason, collapsed=True)
+            return await self._landed(Asked(request, key, reason, held, collapsed=True), outcome)
         flight = self._flights.start(slot, ask, held, shared=is_shared)
         try:
             outcome = await flight.landed()
         except asyncio.CancelledError:
             await flight.abandon()
             raise
-        return await self._from_outcome(request, key, held, outcome, reason)
+        return await self._landed(Asked(request, key, reason, held), outcome)
+
+    async def _landed(self, asked: Asked, outcome: Outcome) -> Response:
+        try:
+            return await self._answers.landed(asked, outcome)
+        except StorageError as error:
+            return await self._again(asked.request, asked.key, error)
 
     def _slot(self, request: Request, key: str, held: Entry | None, after: Flight | None) -> Slot:
         """Who waits with whom: only those whom one answer can serve, where that is known.
@@ -359,135 +326,6 @@ class Node:
         if len(self._conditional_misses) > RECENT_KEYS:
             self._conditional_misses.popitem(last=False)
         return request, False
-
-    async def _from_outcome(
-        self,
-        request: Request,
-        key: str,
-        held: Entry | None,
-        outcome: Outcome,
-        reason: str,
-        *,
-        collapsed: bool = False,
-    ) -> Response:
-        now = self.clock.time()
-        if isinstance(outcome, Kept):
-            entry, response = outcome.entry, outcome.response
-            self._missed(entry.plan, collapsed)
-            stored, detail = outcome.stored(collapsed), outcome.detail
-            status = self._status.forwarded(
-                key, reason, response.status, stored=stored, collapsed=collapsed, detail=detail
-            )
-            fields = [*(() if collapsed else outcome.own), ("cache-status", status)]
-            if collapsed or "age" in response.headers:
-                fields.append(age_of(entry, now))
-            if isinstance(response.body, bytes):
-                body = response.body
-                return self._counted(from_memory(request, entry, body, *fields), entry.plan)
-            follower = outcome.intake.follow() if collapsed else outcome.leader
-            assert follower is not None
-            length = announced_bytes(response)
-            answer = await from_intake(request, entry, follower, length, *fields)
-            return self._counted(answer, entry.plan)
-        if isinstance(outcome, Confirmed):
-            return await self._from_confirmed(request, key, outcome, reason, collapsed, now)
-        if isinstance(outcome, Failed):
-            return await self._from_failure(request, key, held, outcome, reason, collapsed, now)
-        plan = self._origin.plan(outcome.response)
-        self._missed(plan, collapsed)
-        status = self._status.forwarded(key, reason, outcome.response.status, detail=outcome.detail)
-        answer = await from_origin(request, outcome.response, ("cache-status", status))
-        return self._counted(answer, plan)
-
-    async def _from_confirmed(
-        self,
-        request: Request,
-        key: str,
-        outcome: Confirmed,
-        reason: str,
-        collapsed: bool,
-        now: float,
-    ) -> Response:
-        entry = outcome.entry
-        self._missed(entry.plan, collapsed)
-        status = self._status.forwarded(key, reason, outcome.status, collapsed=collapsed)
-        if outcome.body is not None:
-            fields = (age_of(entry, now), ("cache-status", status))
-            return self._counted(from_memory(request, entry, outcome.body, *fields), entry.plan)
-        try:
-            return await self._from_entry(request, entry, now, ("cache-status", status))
-        except StorageError as error:
-            log.warning("a stored response was lost", key=key, error=str(error))
-            return await self._answer(request)
-
-    async def _from_failure(
-        self,
-        request: Request,
-        key: str,
-        held: Entry | None,
-        failed: Failed,
-        reason: str,
-        collapsed: bool,
-        now: float,
-    ) -> Response:
-        """A stale copy in the place of an error, or the error; one error serves all who waited."""
-        cause = failed.cause
-        wishes = wishes_of(request, self._policy)
-        heard = self.purges.heard
-        if held is not None and covers_errors(held, now, wishes, self._policy, heard=heard):
-            if isinstance(cause, Response) and not collapsed:
-                await close_body(cause.body)
-            status = self._status.forwarded(
-                key, reason, failed.status, collapsed=collapsed, detail=STALE_IF_ERROR
-            )
-            self.metrics.plans[held.plan].stale += 1
-            self.metrics.plans[held.plan].collapsed += collapsed
-            try:
-                return await self._from_entry(request, held, now, ("cache-status", status))
-            except StorageError as error:
-                log.warning("a stale copy was lost", key=held.key, error=str(error))
-        if isinstance(cause, HopError):
-            silence = status_without_answer(cause, held)
-            return self._no_answer(request, key, cause, reason, status=silence, collapsed=collapsed)
-        self._missed(self._origin.plan(cause), collapsed)
-        if collapsed:
-            text = f"{cause.status}: the origin failed a moment ago"
-            status = self._status.forwarded(key, reason, cause.status, collapsed=True)
-            return self._own(plain(cause.status, text), status)
-        public = self._origin.public(cause)
-        status = self._status.forwarded(key, reason, cause.status)
-        return Response(public.status, public.headers.plus(("cache-status", status)), public.body)
-
-    def _no_answer(
-        self,
-        request: Request,
-        key: str,
-        error: HopError,
-        reason: str,
-        *,
-        status: int | None = None,
-        collapsed: bool = False,
-    ) -> Response:
-        self._complaints.warn(host=request.host, error=str(error))
-        self._missed(self.cache.plan(None), collapsed)
-        refusal = no_answer(self.name, status or error.status, "no answer from the origin")
-        told = self._status.forwarded(key, reason, collapsed=collapsed, detail=error.kind)
-        return self._own(refusal, told)
-
-    def _own(self, response: Response, status: str) -> Response:
-        return replace(response, headers=response.headers.plus(("cache-status", status)))
-
-    def _missed(self, plan: str, collapsed: bool = False) -> None:
-        counts = self.metrics.plans[plan]
-        counts.misses += 1
-        counts.collapsed += collapsed
-
-    def _counted(self, response: Response, plan: str) -> Response:
-        counts = self.metrics.plans[plan]
-        if isinstance(response.body, bytes):
-            counts.sent_bytes += len(response.body)
-            return response
-        return replace(response, body=Relay(response.body, on_chunk=counts.sent))
 
 
 def _reason(decision: Decision) -> str:
