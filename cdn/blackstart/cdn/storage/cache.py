@@ -404,7 +404,7 @@ class Cache:
         assert self.disk is not None
         entry.plan = self.plan(entry.plan)
         rivals = self._contents.displaced_by(entry)
-        newer = any(rival.disk is None or rival.disk.number > number for rival in rivals)
+        newer = [each for each in rivals if each.disk is None or each.disk.number > number]
         if newer or not self.disk.fits(entry):
             self.disk.remove_number(number)
             return

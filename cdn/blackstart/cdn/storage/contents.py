@@ -115,9 +115,9 @@ class Contents:
         A complete response also takes the place of parts of that variant, and one
         that varies that of one that did not, which would go on to fit everybody.
         """
-        held = self.page(entry.key)
-        if not held:
+        if entry.key not in self._pages:
             return []
+        held = self.page(entry.key)
         out = [
             other
             for other in held

@@ -241,10 +241,17 @@ def _sum_of(row: Row) -> int:
     It is above 0, and kept negative where the entry is stale, so that no flipped bit makes that
     one fresh. Raises: TypeError, ValueError, struct.error when a column has the wrong type.
     """
-    number, key, selecting, status, head, size, part, *times, rules, tags, plan = row
+    (
+        number, key, selecting, status, head, size, part,
+        stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s,
+        rules, tags, plan,
+    ) = row  # fmt: skip
+    numbers = _NUMBERS.pack(
+        number, status, size, rules,
+        stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s,
+    )  # fmt: skip
     texts = "\0".join((key, selecting, part, tags, plan)).encode("utf-8", "surrogatepass")
-    numbers = _NUMBERS.pack(number, status, size, rules, *times)
-    return 1 + zlib.crc32(head, zlib.crc32(texts, zlib.crc32(numbers)))
+    return 1 + zlib.crc32(b"".join((numbers, texts, head)))
 
 
 def set_aside(path: Path) -> None:
