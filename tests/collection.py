@@ -19,3 +19,8 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Clients that nobody holds any more complain when they go after asyncio has."""
+    gc.collect()

@@ -17,7 +17,10 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from hypothesis import settings
-from tests.collection import pytest_collection  # noqa: F401 - pytest finds its hooks here
+from tests.collection import (  # noqa: F401 - pytest finds its hooks here
+    pytest_collection,
+    pytest_sessionfinish,
+)
 from tests.distribution import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_xdist_make_scheduler,
