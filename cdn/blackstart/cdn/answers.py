@@ -82,13 +82,9 @@ class Answers:
 
     def at_hand(self, request: Request, entry: Entry, body: bytes, now: float) -> Response:
         """A fresh response whose body memory has."""
-        counts = self._metrics.plans[entry.plan]
-        counts.hits += 1
+        self._metrics.plans[entry.plan].hits += 1
         fields = (age_of(entry, now), self._hit_status(entry, now))
-        response = from_memory(request, entry, body, *fields)
-        if isinstance(response.body, bytes):
-            counts.sent_bytes += len(response.body)
-        return response
+        return self._counted(from_memory(request, entry, body, *fields), entry.plan)
 
     async def reused(self, request: Request, entry: Entry, now: float, *, stale: bool) -> Response:
         """A stored response, wherever its body is. Raises: StorageError when that is lost."""
@@ -148,13 +144,8 @@ class Answers:
     async def _from_kept(self, asked: Asked, kept: Kept) -> Response:
         entry, response, collapsed = kept.entry, kept.response, asked.collapsed
         self._missed(entry.plan, collapsed)
-        status = self._forwarded(
-            asked,
-            response.status,
-            stored=kept.stored(collapsed),
-            collapsed=collapsed,
-            detail=kept.detail,
-        )
+        stored = kept.stored(collapsed)
+        status = self._forwarded(asked, response.status, stored=stored, detail=kept.detail)
         fields = [*(() if collapsed else kept.own), ("cache-status", status)]
         if collapsed or "age" in response.headers:
             fields.append(age_of(entry, self._clock.time()))
@@ -170,8 +161,7 @@ class Answers:
     async def _from_confirmed(self, asked: Asked, confirmed: Confirmed) -> Response:
         entry, now = confirmed.entry, self._clock.time()
         self._missed(entry.plan, asked.collapsed)
-        told = self._forwarded(asked, confirmed.status, collapsed=asked.collapsed)
-        status = ("cache-status", told)
+        status = ("cache-status", self._forwarded(asked, confirmed.status))
         if confirmed.body is None:
             return await self._from_entry(asked.request, entry, now, status)
         fields = (age_of(entry, now), status)
@@ -184,9 +174,7 @@ class Answers:
         if held is not None and self._covers(asked.request, held):
             if isinstance(cause, Response) and not collapsed:
                 await close_body(cause.body)
-            status = self._forwarded(
-                asked, failed.status, collapsed=collapsed, detail=STALE_IF_ERROR
-            )
+            status = self._forwarded(asked, failed.status, detail=STALE_IF_ERROR)
             self._metrics.plans[held.plan].stale += 1
             self._metrics.plans[held.plan].collapsed += collapsed
             try:
@@ -200,8 +188,7 @@ class Answers:
         self._missed(self._origin.plan(cause), collapsed)
         if collapsed:
             text = f"{cause.status}: the origin failed a moment ago"
-            status = self._forwarded(asked, cause.status, collapsed=True)
-            return self._own(plain(cause.status, text), status)
+            return self._own(plain(cause.status, text), self._forwarded(asked, cause.status))
         return self._public(asked, cause)
 
     def _covers(self, request: Request, held: Entry) -> bool:
@@ -214,8 +201,7 @@ class Answers:
         self._complaints.warn(host=asked.request.host, error=str(error))
         self._missed(self._cache.plan(None), asked.collapsed)
         refusal = no_answer(self._name, status or error.status, "no answer from the origin")
-        told = self._forwarded(asked, collapsed=asked.collapsed, detail=error.kind)
-        return self._own(refusal, told)
+        return self._own(refusal, self._forwarded(asked, detail=error.kind))
 
     # Signed and counted -------------------------------------------------------------------
 
@@ -225,11 +211,15 @@ class Answers:
         status: int | None = None,
         *,
         stored: bool = False,
-        collapsed: bool = False,
         detail: str = "",
     ) -> str:
         return self._status.forwarded(
-            asked.key, asked.reason, status, stored=stored, collapsed=collapsed, detail=detail
+            asked.key,
+            asked.reason,
+            status,
+            stored=stored,
+            collapsed=asked.collapsed,
+            detail=detail,
         )
 
     def _public(self, asked: Asked, response: Response) -> Response:

@@ -12,7 +12,9 @@ LONGEST_REMEMBERED = 256
 Read = TypeVar("Read")
 
 
-def remembered(texts: int) -> Callable[[Callable[[str], Read]], Callable[[str], Read]]:
+def remembered(
+    texts: int, longest: int = LONGEST_REMEMBERED
+) -> Callable[[Callable[[str], Read]], Callable[[str], Read]]:
     """Let a function keep its results for the last so many `texts` that are not long."""
 
     def decorate(read: Callable[[str], Read]) -> Callable[[str], Read]:
@@ -20,7 +22,7 @@ def remembered(texts: int) -> Callable[[Callable[[str], Read]], Callable[[str], 
 
         @wraps(read)
         def ask(text: str) -> Read:
-            return known(text) if len(text) <= LONGEST_REMEMBERED else read(text)
+            return known(text) if len(text) <= longest else read(text)
 
         return ask
 

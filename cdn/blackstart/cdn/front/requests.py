@@ -8,8 +8,8 @@ not match is looked at again, only to say what is wrong with it.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
+from blackstart.cdn.fields.remembered import remembered
 from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.front.limits import Limits
 from blackstart.cdn.front.refusal import Refusal
@@ -58,8 +58,6 @@ _SPECIAL = (
     HOP_BY_HOP | _FORWARDED | _OTHER_PAGE | _OTHER_METHOD | {"host", "content-length", "expect"}
 )
 _METHOD_CHARACTERS = 32
-_KEPT_FIELDS = 512
-_KEPT_CHARACTERS = 2048
 
 
 class Fields:
@@ -120,9 +118,7 @@ def read_head(raw: bytes, limits: Limits) -> Head:
     text = raw.decode("latin-1")
     line, _, rest = text.partition("\r\n")
     match = _LINE.fullmatch(line)
-    # A client sends the same fields again and again: all that depends on them alone is kept.
-    read = _read_fields_again if len(rest) <= _KEPT_CHARACTERS else _read_fields
-    fields = read(rest) if match is not None else None
+    fields = _read_fields(rest) if match is not None else None
     if match is None or fields is None:
         raise _explained(text, limits)
     method, target, minor = match.groups()
@@ -144,6 +140,8 @@ def read_head(raw: bytes, limits: Limits) -> Head:
     return head
 
 
+# A client sends the same fields again and again.
+@remembered(512, longest=2048)
 def _read_fields(text: str) -> Fields | None:
     """Fields up to their empty line; None when they are malformed."""
     match = _FIELDS.fullmatch(text)
@@ -163,9 +161,6 @@ def _read_fields(text: str) -> Fields | None:
             pairs.append((name, value.strip(" \t")))
     pairs.pop()  # What follows the last CR LF is no field.
     return Fields(pairs, special)
-
-
-_read_fields_again = lru_cache(_KEPT_FIELDS)(_read_fields)
 
 
 def refuse_unfinished(raw: bytes, limits: Limits) -> None:

@@ -284,10 +284,10 @@ def _entry_of(row: Row, texts: dict[str, Any]) -> tuple[int, Entry]:
 
     Raises: sqlite3.DatabaseError when the row is not as it was written.
     """
-    *columns, total = row
+    columns, total = row[:-1], row[-1]
     number, key, selecting, status, head, size, part, *times, rules, tags, plan = columns
     try:
-        if abs(total) != _sum_of(tuple(columns)):
+        if abs(total) != _sum_of(columns):
             raise ValueError("its checksum is another")
         stored_at, initial_age_s, lifetime_s, stale_if_error_s, stale_while_revalidate_s = times
         entry = Entry(
