@@ -97,7 +97,11 @@ class TouchyObjects(ObjectStore):
 
 
 class TouchyConnection(UpstreamConnection):
-    """The database: what is sent has its effect at once, and the answer waits to be taken."""
+    """The database: what is sent has its effect at once, and the answer waits to be taken.
+
+    It has its effect also when nobody waits for it any more. Then the world does, in
+    `World.process`: a write that still runs can't be told from one that never came.
+    """
 
     def __init__(self, real: UpstreamConnection, world: World) -> None:
         self.elections = real.elections
@@ -108,8 +112,9 @@ class TouchyConnection(UpstreamConnection):
     async def send(self, frame: bytes) -> None:
         async def effect() -> None:
             self._world.look_before_effect()
-            await self._real.send(frame)
-            self._answers.append(await self._real.receive())
+            working = asyncio.ensure_future(self._work(frame))
+            self._world.working.add(working)
+            await asyncio.shield(working)
 
         await self._world.fate.around("database", effect)
 
@@ -121,10 +126,14 @@ class TouchyConnection(UpstreamConnection):
         return found
 
     def close(self) -> None:
-        self._real.close()
+        """The world closes the real one, when it has its answer."""
 
     async def closed(self) -> None:
         self.close()
+
+    async def _work(self, frame: bytes) -> None:
+        await self._real.send(frame)
+        self._answers.append(await self._real.receive())
 
 
 class TouchyUpstream(Upstream):
@@ -185,6 +194,7 @@ class World:
     fate: Fate = field(default_factory=lambda: Fate(Random(0)))
     wrong: list[str] = field(default_factory=list)
     opened: list[UpstreamConnection] = field(default_factory=list)
+    working: set[asyncio.Future[None]] = field(default_factory=set)
     objects: TouchyObjects = field(
         default_factory=lambda: TouchyObjects(ObjectStore.open("memory://").backend)
     )
@@ -272,6 +282,8 @@ class World:
             if ledger._writing is not None:
                 await asyncio.wait([ledger._writing])
                 ledger._writing.exception()
+            await asyncio.gather(*self.working)
+            self.working.clear()
             for each in self.opened:
                 each.close()
             self.opened.clear()
