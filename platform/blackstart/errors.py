@@ -174,13 +174,15 @@ class BuildCommandError(RepositoryError):
 class HopError(BlackstartError):
     """The next hop did not answer; whether it saw the request is unknown.
 
-    `kind` is how a node's metrics tell such errors apart.
+    `kind` is how a node's metrics tell such errors apart; `retry_after_s` when it
+    may be worth asking again, where that is known.
     """
 
     status = 502
     code = "hop"
     definite = False
     kind = "hop"
+    retry_after_s: float | None = None
 
 
 class WireError(BlackstartError):

@@ -106,3 +106,17 @@ async def test_a_page_that_the_origin_owes_says_how_it_failed(node, origin, fail
     assert str(posted["detail"]) == failure.kind
     origin.says(503)
     assert "detail" not in told(await node.answer(PAGE)), "the origin's own error says enough"
+
+
+@pytest.mark.parametrize(("wait_s", "said"), [(4.2, "5"), (5.0, "5"), (0.1, "1")])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_comes_while_the_origin_is_left_alone_hears_when_to_come_back(
+    node, origin, method, wait_s, said
+) -> None:
+    """RFC 9110 sections 10.2.3 and 15.6.4."""
+    origin.answer = ShutError("left alone", wait_s)
+    response = await node.answer(Request(method, "/", "a.example"))
+    assert (response.status, response.headers.joined("retry-after")) == (503, said)
+    origin.answer = unreachable("refused")
+    response = await node.answer(Request(method, "/", "a.example"))
+    assert (response.status, "retry-after" in response.headers) == (502, False)

@@ -200,7 +200,7 @@ class Answers:
         """The answer where the origin gave none, with `status` or what the error stands for."""
         self._complaints.warn(host=asked.request.host, error=str(error))
         self._missed(self._cache.plan(None), asked.collapsed)
-        refusal = no_answer(self._name, status or error.status, "no answer from the origin")
+        refusal = no_answer(self._name, status or error.status, error.retry_after_s)
         return self._own(refusal, self._forwarded(asked, detail=error.kind))
 
     # Signed and counted -------------------------------------------------------------------

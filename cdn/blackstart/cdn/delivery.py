@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from math import ceil
 
 from blackstart.cdn.fields.ranges import Part
 from blackstart.cdn.message import (
@@ -192,7 +194,11 @@ def _boundary(entry: Entry) -> str:
     return hashlib.sha256(entry.key.encode() + entry.head).hexdigest()[:32]
 
 
-def no_answer(name: str, status: int, reason: str) -> Response:
-    """What a node says when nobody could answer."""
+def no_answer(name: str, status: int, retry_after_s: float | None) -> Response:
+    """What a node says when nobody could answer, and when to come back (RFC 9110 10.2.3)."""
     title = {502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout"}[status]
-    return plain(status, f"{status} {title}: {reason} (node {name})")
+    refusal = plain(status, f"{status} {title}: no answer from the origin (node {name})")
+    if retry_after_s is None:
+        return refusal
+    seconds = str(max(1, ceil(retry_after_s)))
+    return replace(refusal, headers=refusal.headers.plus(("retry-after", seconds)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from blackstart.cdn.hop import ShutError
 from blackstart.cdn.hop.failures import unanswered, unreachable
 from blackstart.cdn.message import Response
 from blackstart.errors import HopError
@@ -259,6 +260,7 @@ async def test_a_visitor_does_not_widen_what_the_origin_gave_beside_s_maxage(ben
     [
         ("max-age=1, must-revalidate", unreachable("down"), 504),
         ("s-maxage=1", unanswered("closed"), 504),
+        ("s-maxage=1", ShutError("left alone", 5.0), 504),
         ("max-age=1, must-revalidate", HopError("what it says makes no sense"), 502),
         ("max-age=1, stale-if-error=0", unreachable("down"), 502),
     ],

@@ -17,8 +17,9 @@ log = structlog.get_logger(__name__)
 
 
 class ShutError(HopError):
-    """The breaker is open: nothing was sent. `retry_after_s`: when it may be worth asking again."""
+    """The breaker is open: nothing was sent, and for a while nothing will be (RFC 9110 15.6.4)."""
 
+    status = 503
     definite = True
     kind = "shut"
 

@@ -187,7 +187,7 @@ def status_without_answer(error: HopError, held: Entry | None) -> int:
 
     Cut off from an origin that wants its page validated, a cache says 504 (section 5.2.2.2).
     """
-    is_cut_off = error.kind in ("unreachable", "unanswered")
+    is_cut_off = error.kind in ("unreachable", "unanswered", "shut")
     if held is not None and held.rules & Rule.ONLY_AS_GRANTED and is_cut_off:
         return 504
     return error.status
