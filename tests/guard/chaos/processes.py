@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -18,7 +18,7 @@ from tests.conftest import PATIENCE_S
 
 from blackstart.guard.guardroom import Places
 from blackstart.guard.logins import Logins, Role
-from blackstart.guard.requests import Request
+from blackstart.guard.requests import Request, State
 from blackstart.process import free_port
 
 PASSWORD = "correct horse battery"
@@ -32,6 +32,7 @@ things = MongoClient(sys.argv[1])["shop"]["things"]
 print(things.update_many({}, {"$inc": {"n": 1}}).modified_count)
 """
 Process = subprocess.Popen[bytes]
+T = TypeVar("T")
 
 
 @dataclass
@@ -111,12 +112,26 @@ class Machines:
             answer: dict[str, Any] = client.admin.command(word, number, **more)
             return answer
 
-    def wait_for(self, happened: Callable[[], Any]) -> None:
-        """Until another process has done something that it cannot announce."""
+    def settled(self, number: int) -> tuple[State, set[int]]:
+        """What a request says and what the documents say, while it is not being executed.
+
+        A guard may take up a write after its client was killed: it has not noticed yet.
+        """
+
+        def seen() -> tuple[State, set[int]] | None:
+            state, effects = self.known(number).state, self.effects()
+            is_between = state is not State.EXECUTING and self.known(number).state is state
+            return (state, effects) if is_between else None
+
+        return self.wait_for(seen)
+
+    def wait_for(self, happened: Callable[[], T | None]) -> T:
+        """What another process has done, once it has; it cannot announce it."""
         ends = time.monotonic() + PATIENCE_S
-        while not happened():
+        while not (found := happened()):
             assert time.monotonic() < ends, "it never happened"
             time.sleep(0.001)
+        return found
 
     def _start(self, name: str, command: list[str]) -> Process:
         with (self.folder / f"{name}.log").open("ab") as log:

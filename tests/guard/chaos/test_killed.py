@@ -85,7 +85,7 @@ def mend(running: Machines) -> None:
 
 def check(running: Machines, number: int, seen: str) -> None:
     """What a request says is what became of the documents."""
-    state, effects = running.known(number).state, running.effects()
+    state, effects = running.settled(number)
     assert max(effects) <= 1, f"{seen}: it ran twice"
     if state is State.EXECUTED:
         assert effects == {1}, f"{seen}: executed, and it ran on some only: {effects}"
@@ -98,7 +98,7 @@ def check(running: Machines, number: int, seen: str) -> None:
 
 def ask_again(running: Machines, number: int, seen: str) -> None:
     """Only what was approved and not taken up runs; all else is held (anew)."""
-    before, effects = running.known(number).state, running.effects()
+    before, effects = running.settled(number)
     client = running.start_client()
     # What was approved may have run for the client that is gone; then this one is held anew.
     running.wait_for(lambda: refuse(running) or client.poll() is not None)
@@ -148,7 +148,6 @@ def lose(running: Machines, victim: str, step: str, delay_s: float) -> None:
         number = kill_at(running, victim, step, delay_s)
     finally:
         mend(running)
-    running.wait_for(lambda: running.known(number).state is not State.EXECUTING)
     check(running, number, seen)
     ask_again(running, number, seen)
     asyncio.run(look_at_trail(running))
