@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from blackstart.cdn.fields.vary import Selecting
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Confirmed, Kept, Outcome, give_up, is_shared
+from blackstart.cdn.outcome import Confirmed, Kept, Outcome, fits, give_up, is_shared
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock, is_paused
 from blackstart.errors import HopError
 
-Slot = tuple[str, Selecting]
-"""What visitors may wait for together: a page, and where it is known to vary, one variant of it."""
-
 PRIVATE_S = 10.0
-PRIVATE_KEYS = 4096
+PRIVATE_PAGES = 4096
+
+
+class Slot(NamedTuple):
+    """What visitors may wait for together.
+
+    A page, where it is known to vary one variant of it, and where only a range
+    of it is asked for that one.
+    """
+
+    key: str
+    selecting: Selecting = ()
+    range: str | None = None
+
+    @property
+    def page(self) -> tuple[str, str | None]:
+        """The page or its range, whichever variant."""
+        return self.key, self.range
 
 
 class Flight:
@@ -70,7 +85,7 @@ class Flights:
         self._origin = origin
         self._by_slot: dict[Slot, Flight] = {}
         self._under_way: dict[Flight, object] = {}
-        self._private: dict[str, float] = {}
+        self._private: dict[tuple[str, str | None], float] = {}
 
     def of(self, slot: Slot) -> Flight | None:
         """The flight that a visitor may join."""
@@ -81,7 +96,7 @@ class Flights:
         flight = Flight(self._clock, request, held)
         if shared:
             self._by_slot[slot] = flight
-        self._under_way[flight] = self._clock.spawn(f"fetch {slot[0]}", self._fly(slot, flight))
+        self._under_way[flight] = self._clock.spawn(f"fetch {slot.key}", self._fly(slot, flight))
         return flight
 
     def close_to_joiners(self, keys: Iterable[str] | None) -> None:
@@ -90,17 +105,17 @@ class Flights:
             self._by_slot.clear()
         else:
             wanted = set(keys)
-            for slot in [slot for slot in self._by_slot if slot[0] in wanted]:
+            for slot in [slot for slot in self._by_slot if slot.key in wanted]:
                 del self._by_slot[slot]
 
-    def is_private(self, key: str) -> bool:
+    def is_private(self, slot: Slot) -> bool:
         """Whether this page was for one visitor only, not long ago: nobody should wait for it."""
-        until = self._private.get(key)
+        until = self._private.get(slot.page)
         if until is None:
             return False
         if is_paused(self._clock.time(), until, PRIVATE_S):
             return True
-        del self._private[key]
+        del self._private[slot.page]
         return False
 
     async def close(self) -> None:
@@ -111,17 +126,18 @@ class Flights:
     def __len__(self) -> int:
         return len(self._under_way)
 
-    def _note_private(self, key: str) -> None:
-        if len(self._private) >= PRIVATE_KEYS:
+    def _note_private(self, slot: Slot) -> None:
+        if len(self._private) >= PRIVATE_PAGES:
             self._private.clear()
-        self._private[key] = self._clock.time() + PRIVATE_S
+        self._private[slot.page] = self._clock.time() + PRIVATE_S
 
     async def _fly(self, slot: Slot, flight: Flight) -> None:
-        fetch = self._cache.begin(slot[0])
+        fetch = self._cache.begin(slot.key)
         try:
             outcome = await self._origin.ask(flight.request, flight.held, fetch)
-            if not is_shared(outcome) and self._by_slot.get(slot) is flight:
-                self._note_private(slot[0])
+            alike = is_shared(outcome) and fits(outcome, flight.request)
+            if not alike and self._by_slot.get(slot) is flight:
+                self._note_private(slot)
             if not isinstance(outcome, Kept):
                 flight.settle(outcome)
             elif isinstance(outcome.response.body, bytes):

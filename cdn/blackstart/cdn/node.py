@@ -45,8 +45,8 @@ log = structlog.get_logger(__name__)
 
 RECENT_KEYS = 1024
 _SIMPLE_NOT = DEMANDS | VISITOR_CONDITIONS
-# A fetch for a visitor with one of these says nothing about what others would get.
-_PERSONAL = frozenset({"authorization", "range", "if-range"})
+# A longer one than any that asks for a single range is for its visitor alone.
+_LONGEST_RANGE = 64
 
 
 class Node:
@@ -249,7 +249,7 @@ class Node:
 
     def _refresh(self, request: Request, key: str, entry: Entry) -> None:
         """Validate a response in the background (RFC 5861 section 3), once at a time."""
-        slot = key, entry.selecting
+        slot = Slot(key, entry.selecting)
         if self._flights.of(slot) is None:
             anybody = replace(request, method="GET", interim=None)
             self._flights.start(slot, anybody, entry, shared=True)
@@ -274,8 +274,8 @@ class Node:
         """Ask the origin, or wait with others for what it says to one of them."""
         held = decision.entry if isinstance(decision, Validate | Complete) else None
         reason = _reason(decision)
-        ask, is_shared = self._ask(request, key, decision)
         slot = self._slot(request, key, held, after)
+        ask, is_shared = self._ask(request, slot, decision)
         flight = self._flights.of(slot) if is_shared else None
         if flight is not None and (flight is after or not self.purges.may_share(flight.begun_at)):
             flight = None
@@ -304,28 +304,37 @@ class Node:
         Visitors who want different variants would else wait for one after the other.
         """
         if held is not None:
-            return key, held.selecting
+            return Slot(key, held.selecting)
         names = after.varies if after is not None else ()
         if not names and (stored := self.cache.lookup(key)):
             names = tuple([name for name, _ in stored[0].selecting])
-        return key, selecting(names, request.headers)
+        return Slot(key, selecting(names, request.headers), request.headers.joined("range"))
 
-    def _ask(self, request: Request, key: str, decision: Decision) -> tuple[Request, bool]:
-        """What to ask, and whether the answer may do for others who ask for the page."""
-        wishes = wishes_of(request, self._policy)
-        alike = not (request.headers.has_any(_PERSONAL) or wishes.no_cache or wishes.no_store)
-        if request.method != "GET" or not alike or self._flights.is_private(key):
+    def _ask(self, request: Request, slot: Slot, decision: Decision) -> tuple[Request, bool]:
+        """What to ask, and whether the answer may do for others who ask for the same."""
+        key, headers, wishes = slot.key, request.headers, wishes_of(request, self._policy)
+        alike = not ("authorization" in headers or wishes.no_cache or wishes.no_store)
+        if request.method != "GET" or not alike or self._flights.is_private(slot):
             return request, False
-        if isinstance(decision, Validate) or not request.headers.has_any(VISITOR_CONDITIONS):
+        if isinstance(decision, Validate):
+            return request, True  # The question is without what the visitor wants of the page.
+        if "if-range" in headers or not _is_single(slot.range):
+            return request, False
+        if not headers.has_any(VISITOR_CONDITIONS):
             return request, True
         if key in self._conditional_misses:
             # Asked for twice: worth a copy of its own, which then meets all such conditions.
             del self._conditional_misses[key]
-            return replace(request, headers=request.headers.without(VISITOR_CONDITIONS)), True
+            return replace(request, headers=headers.without(VISITOR_CONDITIONS)), True
         self._conditional_misses[key] = None
         if len(self._conditional_misses) > RECENT_KEYS:
             self._conditional_misses.popitem(last=False)
         return request, False
+
+
+def _is_single(asked: str | None) -> bool:
+    """Whether no more than one range is asked for."""
+    return asked is None or ("," not in asked and len(asked) <= _LONGEST_RANGE)
 
 
 def _reason(decision: Decision) -> str:

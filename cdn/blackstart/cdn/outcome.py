@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from blackstart.cdn.fields.vary import matches
 from blackstart.cdn.message import Request, Response, close_body
-from blackstart.cdn.rules.decision import is_for_others
+from blackstart.cdn.rules.decision import has_what_is_asked, is_for_others
 from blackstart.cdn.rules.storing import misgiving
 from blackstart.cdn.storage.entry import Entry
 from blackstart.cdn.storage.intake import Follower, Intake
@@ -89,13 +89,17 @@ def is_shared(outcome: Outcome) -> bool:
     return isinstance(outcome, Failed)
 
 
+def fits(outcome: Outcome, request: Request) -> bool:
+    """Whether it is of the variant that is asked for, and has the range, if one is."""
+    if isinstance(outcome, Unshared | Failed):
+        return True
+    entry = outcome.entry
+    has_it = entry.part is None or has_what_is_asked(request, entry)
+    return has_it and matches(entry.selecting, request.headers)
+
+
 def serves(outcome: Outcome, request: Request) -> bool:
     """Whether what one visitor waited for also answers this other one."""
-    if not is_shared(outcome):
+    if not is_shared(outcome) or not fits(outcome, request):
         return False
-    if isinstance(outcome, Kept):
-        fits = matches(outcome.entry.selecting, request.headers) and not outcome.entry.part
-        return fits and (outcome.leader is None or outcome.intake.joinable)
-    if isinstance(outcome, Confirmed):
-        return matches(outcome.entry.selecting, request.headers)
-    return True
+    return not isinstance(outcome, Kept) or outcome.leader is None or outcome.intake.joinable

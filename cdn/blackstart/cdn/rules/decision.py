@@ -95,7 +95,7 @@ def decide(
     entry, reason = select(request, stored)
     if entry is None:
         return Refuse() if wishes.only_if_cached else Fetch(reason)
-    if entry.part is not None and not _has_what_is_asked(request, entry):
+    if entry.part is not None and not has_what_is_asked(request, entry):
         if wishes.only_if_cached:
             return Refuse()
         return Complete(entry) if _can_be_completed(request, entry) else Fetch("partial")
@@ -127,7 +127,7 @@ def select(request: Request, stored: Sequence[Entry]) -> tuple[Entry | None, str
         varies, made = bool(entry.selecting), made_at(entry)
         if entry.part is None:
             return True, True, True, varies, made
-        has_it = _has_what_is_asked(request, entry)
+        has_it = has_what_is_asked(request, entry)
         return False, has_it, has_it or _can_be_completed(request, entry), varies, made
 
     return max(fitting, key=rank), ""
@@ -239,7 +239,7 @@ def _staleness_s(entry: Entry, now: float) -> float:
     return max(0.0, current_age_s(entry, now) - entry.lifetime_s)
 
 
-def _has_what_is_asked(request: Request, entry: Entry) -> bool:
+def has_what_is_asked(request: Request, entry: Entry) -> bool:
     """Whether a stored part holds the one range that is asked for."""
     assert entry.part is not None
     field = request.headers.joined("range")
