@@ -13,10 +13,10 @@ from blackstart.cdn.app import NodeApp
 from blackstart.cdn.front import TrustedPeers
 from blackstart.cdn.front.hosts import host_of
 from blackstart.cdn.hop import Hop, SocketHop
+from blackstart.cdn.hop.address import Address
 from blackstart.cdn.hop.breaker import Breaker
 from blackstart.cdn.hop.guarded import GuardedHop
 from blackstart.cdn.hop.introducing import CLIENT_FIELD, IntroducingHop
-from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.retry import RetryingHop
 from blackstart.cdn.node import Node
 from blackstart.cdn.rules.policy import DAY_S, Policy
@@ -36,7 +36,7 @@ def _has_default(quotas: dict[str, int]) -> dict[str, int]:
 
 def _is_origin(url: object) -> object:
     try:
-        Origin.from_url(str(url))
+        Address.from_url(str(url))
     except UsageError as error:
         raise ValueError(error.message) from error
     return url

@@ -6,9 +6,9 @@ import asyncio
 import ssl
 from collections import deque
 
+from blackstart.cdn.hop.address import Address
 from blackstart.cdn.hop.connection import Connection, Limits
 from blackstart.cdn.hop.failures import crowded, unreachable
-from blackstart.cdn.hop.origin import Origin
 
 
 class Pool:
@@ -17,7 +17,7 @@ class Pool:
     The last used is the likeliest to be alive, and those that aren't needed any more expire.
     """
 
-    def __init__(self, origin: Origin, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, origin: Address, limits: Limits, tls: ssl.SSLContext | None = None) -> None:
         self._origin = origin
         self._limits = limits
         self._tls = tls

@@ -6,11 +6,11 @@ import asyncio
 import math
 import ssl
 
+from blackstart.cdn.hop.address import Address
 from blackstart.cdn.hop.asking import IDEMPOTENT, head_of, upload
 from blackstart.cdn.hop.connection import Connection, Limits
 from blackstart.cdn.hop.exchange import Exchange
 from blackstart.cdn.hop.failures import UnansweredError
-from blackstart.cdn.hop.origin import Origin
 from blackstart.cdn.hop.pool import Pool
 from blackstart.cdn.message import Request, Response, is_held_back
 
@@ -50,7 +50,7 @@ class SocketHop:
             head_bytes=max_head_bytes,
         )
         self._rest_s = rest_s
-        origin = Origin.from_url(origin_url)
+        origin = Address.from_url(origin_url)
         self._prefix = origin.prefix
         self.pool = Pool(origin, limits, tls)
 

@@ -9,8 +9,8 @@ from blackstart.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """An address to connect to; `prefix` is put before each target, without a slash at its end."""
+class Address:
+    """A server to connect to; `prefix` is put before each target, without a slash at its end."""
 
     host: str
     port: int
@@ -18,7 +18,7 @@ class Origin:
     prefix: str
 
     @classmethod
-    def from_url(cls, url: str) -> Origin:
+    def from_url(cls, url: str) -> Address:
         """Raises: UsageError when it is no http:// or https:// URL of a server and a path."""
         try:
             parts = urlsplit(url)
