@@ -32,7 +32,9 @@ LIFETIMES = (
     "max-age=0",
     "s-maxage=2",
 )
-RANGES = ("bytes=0-9", "bytes=0-", "bytes=-7", "bytes=10-29", "bytes=2-3,7-8", "bytes=9000-", "x=1")
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+BEYOND = "bytes=9000-"
+RANGES = ("bytes=0-9", "bytes=0-", "bytes=-7", "bytes=10-29", "bytes=2-3,7-8", BEYOND, "x=1")
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Pages:
     version: int = 1
     lifetime: str = LIFETIMES[0]
     way: str = "bytes"
-    failed: bool = field(default=False)
+    failed: bool = False
 
     async def send(self, request: Request) -> Response:
         answer = self._answer(request)
@@ -68,10 +70,7 @@ class Pages:
             said.append(("vary", "accept-language"))
         if etag in (asked.joined("if-none-match") or ""):
             return Response(304, Headers(said))
-        wanted = asked.joined("range")
-        given = re.fullmatch(r"bytes=(\d*)-(\d*)", wanted or "")
-        if self.way == "whole":
-            given = None
+        given = None if self.way == "whole" else RANGE.fullmatch(asked.joined("range") or "")
         if given is None or asked.get("if-range") not in (None, etag) or request.method != "GET":
             return Response(200, Headers([*said, ("content-length", str(len(body)))]), body)
         first, end = bounds(given[1], given[2], len(body))
@@ -132,7 +131,7 @@ def check(request: Request, status: int, headers: Headers, body: bytes, least: i
         place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", headers.get("content-range") or "")
         assert place is not None
         first, end = int(place[1]), int(place[2]) + 1
-        given = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.joined("range") or "")
+        given = RANGE.fullmatch(request.headers.joined("range") or "")
         assert given is not None, "a part that nobody asked for"
         assert (first, end) == bounds(given[1], given[2], len(whole))
         assert (int(place[3]), body) == (len(whole), whole[first:end])
@@ -214,7 +213,9 @@ class Town:
             return
         if answer.status >= 500:
             assert self.pages.failed
-        elif answer.status != 416:
+        elif answer.status == 416:
+            assert request.headers.get("range") == BEYOND
+        else:
             check(request, answer.status, answer.headers, body, least)
 
     async def live(self, herd: list[Request], way: str, lifetime: str, news: str) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from blackstart.cdn.fields.vary import Selecting
 from blackstart.cdn.message import Request, close_body, pieces
 from blackstart.cdn.origin import Origin
-from blackstart.cdn.outcome import Confirmed, Kept, Outcome, fits, give_up, is_shared
+from blackstart.cdn.outcome import Confirmed, Kept, Outcome, give_up, is_for
 from blackstart.cdn.storage.cache import Cache
 from blackstart.cdn.storage.entry import Entry
 from blackstart.clock import Clock, is_paused
@@ -135,8 +135,7 @@ class Flights:
         fetch = self._cache.begin(slot.key)
         try:
             outcome = await self._origin.ask(flight.request, flight.held, fetch)
-            alike = is_shared(outcome) and fits(outcome, flight.request)
-            if not alike and self._by_slot.get(slot) is flight:
+            if not is_for(outcome, flight.request) and self._by_slot.get(slot) is flight:
                 self._note_private(slot)
             if not isinstance(outcome, Kept):
                 flight.settle(outcome)

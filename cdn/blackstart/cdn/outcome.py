@@ -82,24 +82,20 @@ async def give_up(outcome: Outcome | None) -> None:
 Outcome = Kept | Confirmed | Unshared | Failed
 
 
-def is_shared(outcome: Outcome) -> bool:
-    """Whether what one visitor waited for may answer any other."""
-    if isinstance(outcome, Kept | Confirmed):
-        return is_for_others(outcome.entry)
-    return isinstance(outcome, Failed)
+def is_for(outcome: Outcome, request: Request) -> bool:
+    """Whether what one visitor waited for may answer whoever sends this request.
 
-
-def fits(outcome: Outcome, request: Request) -> bool:
-    """Whether it is of the variant that is asked for, and has the range, if one is."""
-    if isinstance(outcome, Unshared | Failed):
-        return True
+    It is for others, of the variant that is asked for, and has the range, if one is.
+    """
+    if not isinstance(outcome, Kept | Confirmed):
+        return isinstance(outcome, Failed)
     entry = outcome.entry
     has_it = entry.part is None or has_what_is_asked(request, entry)
-    return has_it and matches(entry.selecting, request.headers)
+    return has_it and is_for_others(entry) and matches(entry.selecting, request.headers)
 
 
 def serves(outcome: Outcome, request: Request) -> bool:
-    """Whether what one visitor waited for also answers this other one."""
-    if not is_shared(outcome) or not fits(outcome, request):
+    """Whether it also answers another visitor's request now: a body can be read from its start."""
+    if not is_for(outcome, request):
         return False
     return not isinstance(outcome, Kept) or outcome.leader is None or outcome.intake.joinable

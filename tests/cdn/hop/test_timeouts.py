@@ -77,9 +77,10 @@ async def test_a_body_that_drips_without_end_is_over_in_time(origin_of) -> None:
 
     async with origin_of(turn, read_timeout_s=9, whole_timeout_s=0.1) as (hop, _):
         with pytest.raises(HopError, match=r"longer than 0\.1 s in all"):
-            response = await hop.send(GET)
-            async for _chunk in response.body:
-                pass
+            async with asyncio.timeout(9):
+                response = await hop.send(GET)
+                async for _chunk in response.body:
+                    pass
         assert hop.pool.open == 0
 
 

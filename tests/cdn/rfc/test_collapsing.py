@@ -19,9 +19,13 @@ def greeting(fields: dict[str, str]):
     return answer
 
 
+async def visit_at_once(bench, *fields: dict[str, str]) -> list[Response]:
+    return await asyncio.gather(*[bench.visit(each) for each in fields])
+
+
 async def visit_together(bench) -> list[bytes]:
-    asked = [bench.visit({"cookie": name}) for name in VISITORS]
-    return [response.body for response in await asyncio.gather(*asked)]
+    got = await visit_at_once(bench, *({"cookie": name} for name in VISITORS))
+    return [response.body for response in got]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +119,6 @@ def parted(request: Request) -> Response:
     first, last = map(int, asked.removeprefix("bytes=").split("-"))
     place = ("content-range", f"bytes {first}-{last}/{len(PAGE)}")
     return Response(206, Headers([*PARTS.items(), place]), PAGE[first : last + 1])
-
-
-async def visit_at_once(bench, *fields: dict[str, str]) -> list[Response]:
-    return await asyncio.gather(*[bench.visit(each) for each in fields])
 
 
 def told(responses: list[Response]) -> list[tuple[int, bytes | object]]:
